@@ -1,0 +1,1 @@
+"""Composition root: settings, the two flows (generate, verify), command line, HTTP, migrations."""

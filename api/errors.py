@@ -1,0 +1,149 @@
+"""Errors of the service. Each carries what a caller needs: a stable code, an HTTP status, the parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ServiceError(Exception):
+    """Root of the errors that the flows raise.
+
+    `code` is stable and documented; `kind` is OpenAI's `error.type`; `parameter` names the offending input.
+    """
+
+    code = "internal_error"
+    kind = "server_error"
+    http_status = 500
+
+    def __init__(self, message: str, *, parameter: str | None = None, record_id: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.parameter = parameter
+        self.record_id = record_id
+
+
+class InvalidInputError(ServiceError):
+    """The caller's input cannot be used; the message says what was expected."""
+
+    code = "invalid_input"
+    kind = "invalid_request_error"
+    http_status = 400
+
+
+class InvalidPromptError(InvalidInputError):
+    """The prompt is empty, too long, or holds control characters."""
+
+    code = "invalid_prompt"
+
+
+class UndecodableImageError(InvalidInputError):
+    """The bytes are no image of a listed format, or a damaged one."""
+
+    code = "undecodable_image"
+
+
+class ImageTooLargeError(InvalidInputError):
+    """The file, its pixel count or its number of frames is above the limit."""
+
+    code = "image_too_large"
+
+
+class UnreadableSourceError(InvalidInputError):
+    """A file or URL could not be read."""
+
+    code = "unreadable_source"
+
+
+class NotAuthenticatedError(ServiceError):
+    """No API key, or one that is unknown or revoked."""
+
+    code = "invalid_api_key"
+    kind = "invalid_request_error"
+    http_status = 401
+
+
+class NotPermittedError(ServiceError):
+    """The API key lacks the role that this call needs."""
+
+    code = "insufficient_role"
+    kind = "invalid_request_error"
+    http_status = 403
+
+
+class NotFoundError(ServiceError):
+    """No such record, or it belongs to another tenant: the two are not told apart."""
+
+    code = "not_found"
+    kind = "invalid_request_error"
+    http_status = 404
+
+
+class IdempotencyConflictError(ServiceError):
+    """The idempotency key was used before, for another request or for one that still runs."""
+
+    code = "idempotency_conflict"
+    kind = "invalid_request_error"
+    http_status = 409
+
+
+class RefusedError(ServiceError):
+    """The policy refused a prompt or an image. Says stage, categories and policy, and nothing more."""
+
+    code = "moderation_blocked"
+    kind = "image_generation_user_error"
+    http_status = 400
+
+    def __init__(
+        self, *, stage: str, categories: Sequence[str], policy_id: str, policy_version: str, record_id: str
+    ) -> None:
+        names = ", ".join(categories)
+        super().__init__(
+            f"refused at stage '{stage}' by policy {policy_id} {policy_version}: {names}",
+            parameter="prompt" if stage == "prompt" else None,
+            record_id=record_id,
+        )
+        self.stage = stage
+        self.categories = tuple(categories)
+        self.policy_id = policy_id
+        self.policy_version = policy_version
+
+
+class BusyError(ServiceError):
+    """More requests wait than the service accepts; try again after `retry_after_s` seconds."""
+
+    code = "busy"
+    kind = "server_error"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class GenerationFailedError(ServiceError):
+    """A step could not run, so no image left. The record says which step and why."""
+
+    code = "generation_failed"
+
+    def __init__(self, message: str, *, step: str, record_id: str) -> None:
+        super().__init__(message, record_id=record_id)
+        self.step = step
+
+
+class AttemptLostError(ServiceError):
+    """The lease on this attempt expired and another process closed it; nothing was released."""
+
+    code = "attempt_lost"
+
+
+class UnavailableError(ServiceError):
+    """The database or the object store is away. Nothing can be logged, so nothing is done."""
+
+    code = "unavailable"
+    http_status = 503
+
+
+class ConfigurationError(ServiceError):
+    """A setting, key file or policy is missing or wrong; the message names it."""
+
+    code = "configuration_error"

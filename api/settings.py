@@ -1,0 +1,65 @@
+"""Settings, read from environment variables with the prefix `IMPRIMATUR_`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_data_dir() -> Path:
+    """Where data is kept when `IMPRIMATUR_DATA_DIR` is not set.
+
+    For root `/var/lib/imprimatur`: the embedded PostgreSQL then runs as a user of its own, which must be able to
+    reach the folder, and a home folder should not be opened for that. Otherwise the XDG data folder.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/imprimatur")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "imprimatur"
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Units are in the names."""
+
+    model_config = SettingsConfigDict(env_prefix="IMPRIMATUR_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(default_factory=default_data_dir)
+    database_url: SecretStr | None = Field(None, description="PostgreSQL; unset: the embedded server.")
+    owner_database_url: SecretStr | None = Field(
+        None, description="Used for migrations only; unset: the role of `database_url` migrates."
+    )
+    database_timeout_s: int = Field(5, ge=1, description="Time to connect.")
+    objects_url: str | None = Field(None, description="fsspec URL of the object store; unset: local folder.")
+    policy_path: Path | None = Field(None, description="Policy file; unset: the shipped default policy.")
+    model: str = Field("emblem", description="Model used when a request names none.")
+    models_dir: Path | None = Field(None, description="Folder with further model cards.")
+    tenant: str = Field("local", description="Tenant of the command line.")
+    origin: str = Field("imprimatur.local/log", description="The ledger's name in its checkpoints (C2SP).")
+    provider: str = Field("Imprimatur (development)", description="Provider named in disclosure fields.")
+    threads: int | None = Field(None, ge=1, description="CPU threads for models; unset: all cores.")
+    lease_s: float = Field(30.0, gt=0, description="An attempt without heartbeat for this long is abandoned.")
+    queue_length: int = Field(16, ge=1, description="Requests that may wait before callers get `busy`.")
+    max_prompt_characters: int = Field(4000, ge=1)
+    max_upload_bytes: int = Field(64 * 1024 * 1024, ge=1)
+    max_pixels: int = Field(100_000_000, ge=1)
+    decode_timeout_s: float = Field(20.0, gt=0)
+    signing_certificates: Path | None = Field(None, description="PEM chain, leaf first; unset: development CA.")
+    signing_key: Path | None = Field(None, description="PEM private key of the leaf.")
+    signing_key_passphrase: SecretStr | None = None
+    trust_anchors: Path | None = Field(None, description="PEM trust anchors; unset: the shipped lists.")
+    image_format: Literal["png", "jpeg", "webp"] = "png"
+    url_private_addresses: bool = Field(False, description="Allow `verify URL` on private addresses (tests).")
+
+    @property
+    def keys_dir(self) -> Path:
+        """Folder of key files, readable by the service's user only."""
+        return self.data_dir / "keys"
+
+    @property
+    def object_store_url(self) -> str:
+        """fsspec URL of the object store."""
+        return self.objects_url or (self.data_dir / "objects").as_uri()
