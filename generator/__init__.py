@@ -1,0 +1,1 @@
+"""Image generation: requests, the model catalogue, and engines that draw."""

@@ -1,0 +1,1 @@
+"""The embedded text-to-image model: pipeline, codec and weights."""
