@@ -1,0 +1,1 @@
+"""Does an image reproduce a listed work? Perceptual hashes, the reference index, and the check."""

@@ -1,0 +1,1 @@
+"""Image checks that need no reference index."""

@@ -1,0 +1,1 @@
+"""Prompt checks: the canonicaliser, the classifier, and the rules."""

@@ -1,0 +1,1 @@
+"""The scripts that made the weights of this package; the product does not import them."""
