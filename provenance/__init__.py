@@ -1,0 +1,17 @@
+"""Credentials, signing, trust, watermarks, soft bindings, disclosure metadata, and reading them all back."""
+
+from __future__ import annotations
+
+from provenance.errors import ProvenanceError
+from provenance.manifest import ManifestDescription, ModelStatement, SoftBinding
+from provenance.printable import printable
+from provenance.report import CredentialReport
+
+__all__ = [
+    "CredentialReport",
+    "ManifestDescription",
+    "ModelStatement",
+    "ProvenanceError",
+    "SoftBinding",
+    "printable",
+]
