@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -37,10 +37,10 @@ class SubPixelUpscaler(nn.Module):
             features = features + self.body[index + 1](inner)
         detail = functional.pixel_shuffle(self.exit(functional.silu(features)), ENLARGEMENT)
         plain = functional.interpolate(pixels, scale_factor=ENLARGEMENT, mode="bilinear", align_corners=False)
-        return cast(Tensor, plain + detail)
+        return plain + detail
 
 
-class EmblemCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class EmblemCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both name config files
     """Latents are coefficients of 8x8x3 patches in a fixed basis (principal components of rendered scenes).
 
     Coefficients are centred and divided by `scale`, which grows with the square root of each component's
@@ -51,9 +51,9 @@ class EmblemCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     _supports_gradient_checkpointing = False
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, components: int = 32, upscaler_width: int = 64, upscaler_depth: int = 8) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         values = 3 * PATCH_SIDE_PIXELS**2
         self.basis = nn.Parameter(torch.eye(values)[:components].clone(), requires_grad=False)
         self.mean = nn.Parameter(torch.zeros(components), requires_grad=False)

@@ -31,12 +31,8 @@ def pool(tokens: Tensor, mask: Tensor) -> Tensor:
 @torch.no_grad()
 def encode_prompts(tokenizer: Any, text_encoder: Any, prompts: Sequence[str]) -> Conditioning:
     """Encode prompts; words past 32 tokens are cut off, padding is zero. Deterministic at equal batch shape."""
-    batch = tokenizer(
-        list(prompts), padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-    )
+    batch = tokenizer(list(prompts), padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
     mask = batch["attention_mask"].to(text_encoder.device)
-    hidden = text_encoder(
-        input_ids=batch["input_ids"].to(text_encoder.device), attention_mask=mask
-    ).last_hidden_state
+    hidden = text_encoder(input_ids=batch["input_ids"].to(text_encoder.device), attention_mask=mask).last_hidden_state
     tokens = hidden * mask[..., None]
     return Conditioning(tokens, mask, pool(tokens, mask))

@@ -71,9 +71,7 @@ def caption_table(captions: Sequence[str], tokenizer: Any, encoder: Any) -> tupl
     return torch.cat(tokens), torch.cat(masks)
 
 
-def build_pool(
-    codec: EmblemCodec, tokenizer: Any, encoder: Any, count: int, split: Split, workers: int
-) -> Pool:
+def build_pool(codec: EmblemCodec, tokenizer: Any, encoder: Any, count: int, split: Split, workers: int) -> Pool:
     """Render scenes with seeds 0..count-1 of a split and encode their captions."""
     jobs = [(first, min(CHUNK, count - first), split) for first in range(0, count, CHUNK)]
     latents, coverages = [], []

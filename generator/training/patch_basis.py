@@ -16,7 +16,7 @@ def fit_basis(codec: EmblemCodec, pixels: Tensor) -> None:
     variance of the latents one.
     """
     patches = functional.pixel_unshuffle(pixels, PATCH_SIDE_PIXELS).permute(0, 2, 3, 1).flatten(0, 2).double()
-    count = codec.config.components
+    count = len(codec.basis)
     centred = patches - patches.mean(0)
     _, vectors = torch.linalg.eigh(centred.T @ centred / len(patches))
     basis = vectors.flip(1)[:, :count].T.contiguous()

@@ -95,12 +95,21 @@ def _backdrop(rng: np.random.Generator, name: str, split: Split) -> tuple[str | 
     word = _colour_word(colour, rng)
     if split == "train" and rng.random() < 0.12:
         return colour, None, ""
-    forms = (f"on {_article(word)} background", f"on {word}", f"in front of {_article(word)} background", f"{word} background")
+    forms = (
+        f"on {_article(word)} background",
+        f"on {word}",
+        f"in front of {_article(word)} background",
+        f"{word} background",
+    )
     return colour, None, str(rng.choice(forms, p=(0.6, 0.1, 0.1, 0.2)))
 
 
 def _caption(subject: str, backdrop: str, rng: np.random.Generator) -> str:
-    lead = str(rng.choice(("", "a picture of ", "an illustration of ", "a drawing of ", "a photo of "), p=(0.6, 0.1, 0.1, 0.1, 0.1)))
+    lead = str(
+        rng.choice(
+            ("", "a picture of ", "an illustration of ", "a drawing of ", "a photo of "), p=(0.6, 0.1, 0.1, 0.1, 0.1)
+        )
+    )
     separator = ", " if backdrop.endswith(" background") and not backdrop.startswith(("on", "in")) else " "
     return f"{lead}{subject}{separator if backdrop else ''}{backdrop}"
 
@@ -145,8 +154,7 @@ def _two_objects(rng: np.random.Generator, seed: int) -> Scene:
     )[int(rng.choice(6, p=(0.3, 0.2, 0.15, 0.1, 0.15, 0.1)))]
     colour, setting, backdrop = _backdrop(rng, first.name, "train")
     placements = tuple(
-        Placement(o.glyph, x, y, side, float(rng.uniform(-4, 4)))
-        for o, (x, y) in ((first, here), (second, there))
+        Placement(o.glyph, x, y, side, float(rng.uniform(-4, 4))) for o, (x, y) in ((first, here), (second, there))
     )
     caption = _caption(relation, backdrop, rng)
     return Scene(caption, (first.name, second.name), placements, colour, setting, _tint(rng), seed)
@@ -200,7 +208,7 @@ def _shadow(size: int) -> NDArray[np.float32]:
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - 0.5
     distance = np.hypot(x / 0.42, (y - 0.47) / 0.07)
     soft = np.clip((1.25 - distance) / 0.6, 0, 1)
-    return (0.28 * soft * soft * (3 - 2 * soft)).astype(np.float32)
+    return np.asarray(0.28 * soft * soft * (3 - 2 * soft), np.float32)
 
 
 def _place(layer: NDArray[np.float32], placement: Placement, size: int, turn: bool) -> NDArray[np.float32]:

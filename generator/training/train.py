@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from generator.emblem.codec import EmblemCodec
@@ -63,7 +63,7 @@ class State:
 def build_denoiser(channels: tuple[int, ...], components: int) -> UNet2DConditionModel:
     """A small conditional U-Net over 16x16 latents: cross-attention to tokens at the two coarser levels, and
     the pooled caption added to the time embedding."""
-    return UNet2DConditionModel(
+    denoiser: UNet2DConditionModel = UNet2DConditionModel(
         sample_size=16,
         in_channels=components,
         out_channels=components,
@@ -76,6 +76,7 @@ def build_denoiser(channels: tuple[int, ...], components: int) -> UNet2DConditio
         class_embed_type="projection",
         projection_class_embeddings_input_dim=384,
     )
+    return denoiser
 
 
 def learning_rate(configuration: Configuration, step: int, progress: float) -> float:
@@ -133,7 +134,8 @@ def flow_loss(model: Any, batch: Batch) -> Tensor:
             encoder_attention_mask=batch.mask,
         ).sample
     error = (predicted.float() - batch.clean).square() * batch.weight
-    return error.mean((1, 2, 3)) / batch.sigma.clamp(min=SMALLEST_WEIGHTED_SIGMA).square()
+    loss: Tensor = error.mean((1, 2, 3)) / batch.sigma.clamp(min=SMALLEST_WEIGHTED_SIGMA).square()
+    return loss
 
 
 def average_weights(state: State) -> None:
@@ -191,9 +193,9 @@ def start_state(configuration: Configuration, codec: EmblemCodec, weights: Path 
     """A fresh state, or one whose denoiser starts from shipped weights."""
     torch.manual_seed(configuration.seed)
     if weights is None:
-        model = build_denoiser(configuration.channels, codec.config.components)
+        model = build_denoiser(configuration.channels, len(codec.basis))
     else:
-        model = UNet2DConditionModel.from_pretrained(weights / "unet", torch_dtype=torch.float32)
+        model = UNet2DConditionModel.from_pretrained(weights / "unet", dtype=torch.float32, low_cpu_mem_usage=False)
     model.train()
     average = copy.deepcopy(model).requires_grad_(False)
     optimiser = torch.optim.AdamW(
@@ -311,7 +313,9 @@ def main(arguments: list[str] | None = None) -> None:
     codec = load_or_fit_codec(options.output / "codec", options.from_weights)
     tokenizer, encoder = load_text_encoder(options.text_encoder or packaged_folder())
     common = {"codec": codec, "tokenizer": tokenizer, "encoder": encoder, "workers": options.threads}
-    pool = cached_pool(options.output / f"train-{options.scenes}.safetensors", count=options.scenes, split="train", **common)
+    pool = cached_pool(
+        options.output / f"train-{options.scenes}.safetensors", count=options.scenes, split="train", **common
+    )
     held_out = cached_pool(
         options.output / f"held-out-{options.held_out_scenes}.safetensors",
         count=options.held_out_scenes,
@@ -327,15 +331,21 @@ def main(arguments: list[str] | None = None) -> None:
     train(state, pool, held_out, configuration, Budget(options.minutes, options.steps), Schedule(), options.output)
 
 
+def load_codec(folder: Path) -> EmblemCodec:
+    """A stored codec, in single precision."""
+    codec: EmblemCodec = EmblemCodec.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
+    return codec
+
+
 def load_or_fit_codec(folder: Path, weights: Path | None) -> EmblemCodec:
     """The codec of this run: from shipped weights, from an earlier call, or fitted now and stored."""
     if weights is not None:
-        return EmblemCodec.from_pretrained(weights / "codec", torch_dtype=torch.float32)
+        return load_codec(weights / "codec")
     if not folder.exists():
         codec = EmblemCodec()
         prepare_codec(codec)
         codec.save_pretrained(folder)
-    return EmblemCodec.from_pretrained(folder)
+    return load_codec(folder)
 
 
 if __name__ == "__main__":

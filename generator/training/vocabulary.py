@@ -178,12 +178,8 @@ SETTINGS: dict[str, Setting] = {
         (96, 178, 78),
         0.62,
     ),
-    "beach": Setting(
-        ("on the beach", "on the sand"), (90, 180, 240), (190, 230, 250), (238, 214, 160), 0.62
-    ),
-    "snow": Setting(
-        ("in the snow", "in a snowy landscape"), (160, 186, 214), (214, 226, 240), (250, 250, 254), 0.62
-    ),
+    "beach": Setting(("on the beach", "on the sand"), (90, 180, 240), (190, 230, 250), (238, 214, 160), 0.62),
+    "snow": Setting(("in the snow", "in a snowy landscape"), (160, 186, 214), (214, 226, 240), (250, 250, 254), 0.62),
     "sea": Setting(
         ("on the sea", "on the water", "in the ocean"), (150, 208, 248), (222, 240, 252), (38, 104, 178), 0.58
     ),
@@ -195,10 +191,6 @@ SETTINGS: dict[str, Setting] = {
         1.0,
         True,
     ),
-    "sunset": Setting(
-        ("at sunset", "in front of a sunset"), (94, 64, 128), (252, 156, 84), (62, 44, 70), 0.72
-    ),
-    "sky": Setting(
-        ("in the sky", "in front of a blue sky"), (70, 150, 232), (206, 232, 252), (206, 232, 252), 1.0
-    ),
+    "sunset": Setting(("at sunset", "in front of a sunset"), (94, 64, 128), (252, 156, 84), (62, 44, 70), 0.72),
+    "sky": Setting(("in the sky", "in front of a blue sky"), (70, 150, 232), (206, 232, 252), (206, 232, 252), 1.0),
 }
