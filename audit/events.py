@@ -1,0 +1,339 @@
+"""What the audit log records: one versioned schema per kind of event.
+
+An event has a *public part*, which a receipt may disclose, and a *private part*. The body that the ledger
+commits to is canonical JSON of `{kind, private, public, record, schema}`, where `private` is itself a salted
+commitment. So the body can be shown to a customer without showing what the private part says.
+
+Personal data (prompts, user names) is in neither part: it goes to the vault, and the event carries the
+`VaultReference`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, NewType, get_args, get_origin, get_type_hints
+
+from audit.canonical import JsonValue, canonical_json, to_json
+from audit.errors import BodyTooLargeError, EventError
+from audit.records import (
+    Credential,
+    Decision,
+    Doc,
+    Finding,
+    Model,
+    NearestReference,
+    ObjectReference,
+    Policy,
+    Sampling,
+    VaultReference,
+    Watermark,
+)
+from audit.tables import MAX_BODY_BYTES
+
+EventId = NewType("EventId", str)
+"""A version 7 UUID in its text form."""
+
+_RECORD_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Public(Doc):
+    """Marks a field that receipts may disclose."""
+
+
+@dataclass(frozen=True)
+class Private(Doc):
+    """Marks a field that only the operator and the auditor see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """What every kind of event has."""
+
+    kind: ClassVar[str]
+    schema: ClassVar[int] = 1
+    doc: ClassVar[str]
+
+    details: Annotated[
+        Mapping[str, Any], Private("Further facts, JSON without floats; nothing that code relies on.")
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received(Body):
+    kind = "received"
+    doc = "A request was accepted; durable before any work on it."
+
+    task: Annotated[str, Private("`text-to-image`, `image-to-image`, ...")]
+    tenant: Annotated[str | None, Private("Tenant, by its id.")] = None
+    actor: Annotated[VaultReference | None, Private("User or API key, in the vault.")] = None
+    prompt: Annotated[VaultReference | None, Private("Prompt, in the vault.")] = None
+    negative_prompt: Annotated[VaultReference | None, Private("Negative prompt, in the vault.")] = None
+    inputs: Annotated[tuple[ObjectReference, ...], Private("Images that came with the request.")] = ()
+    sampling: Annotated[Sampling | None, Private("What was asked for.")] = None
+    model: Annotated[Model | None, Private("Model that was asked for.")] = None
+    idempotency_key: Annotated[str | None, Private("SHA-256 of the caller's `Idempotency-Key`.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused(Body):
+    kind = "refused"
+    doc = "A policy refused a prompt or an image; nothing left."
+
+    stage: Annotated[str, Private("`prompt` or `image`.")]
+    decision: Annotated[Decision, Private("Outcome and reasons.")]
+    findings: Annotated[tuple[Finding, ...], Private("All findings of the stage.")]
+    policy: Annotated[Policy, Private("Policy that decided.")]
+    objects: Annotated[tuple[ObjectReference, ...], Private("What was kept of it.")] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held(Body):
+    kind = "held"
+    doc = "A policy sent an image to human review; nothing left."
+
+    stage: Annotated[str, Private("`prompt` or `image`.")]
+    decision: Annotated[Decision, Private("Outcome and reasons.")]
+    findings: Annotated[tuple[Finding, ...], Private("All findings.")]
+    policy: Annotated[Policy, Private("Policy that decided.")]
+    objects: Annotated[tuple[ObjectReference, ...], Private("What waits for review.")] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(Body):
+    kind = "failed"
+    doc = "A step could not run; nothing left."
+
+    stage: Annotated[str, Private("Step that failed.")]
+    error: Annotated[str, Private("Type of the error, by its name.")]
+    message: Annotated[str, Private("What it said, without personal data.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abandoned(Body):
+    kind = "abandoned"
+    doc = "An attempt's lease expired without an end; nothing left."
+
+    attempt: Annotated[str, Private("Attempt, by its id.")]
+    reason: Annotated[str, Private("What the closer of the attempt saw.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released(Body):
+    kind = "released"
+    doc = "An image was authorised to leave. One event per image."
+
+    image_sha256: Annotated[str, Public("SHA-256 of the file that leaves, hexadecimal.")]
+    media_type: Annotated[str, Public("Media type of that file.")]
+    width: Annotated[int, Public("Pixels.")]
+    height: Annotated[int, Public("Pixels.")]
+    origin: Annotated[str, Public("`created` (made by the model) or `altered` (made from an image).")]
+    credential: Annotated[Credential | None, Public("Manifest inside the file.")]
+    fingerprint: Annotated[str | None, Public("Fingerprint of the pixels (ISCC Image-Code).")] = None
+    decision: Annotated[Decision, Private("Outcome and reasons.")]
+    findings: Annotated[tuple[Finding, ...], Private("All findings, of the prompt and of the image.")]
+    policy: Annotated[Policy, Private("Policy that decided.")]
+    model: Annotated[Model, Private("Model that made the pixels.")]
+    sampling: Annotated[Sampling, Private("How it was run; enough to run it again.")]
+    watermark: Annotated[Watermark, Private("Mark and its read-back from the pixels that ship.")]
+    nearest_reference: Annotated[NearestReference | None, Private("Nearest listed work.")] = None
+    prompt: Annotated[VaultReference | None, Private("Prompt, in the vault.")] = None
+    actor: Annotated[VaultReference | None, Private("User or API key, in the vault.")] = None
+    tenant: Annotated[str | None, Private("Tenant, by its id.")] = None
+    objects: Annotated[tuple[ObjectReference, ...], Private("What was stored of it.")] = ()
+    attempt: Annotated[str | None, Private("Attempt, by its id.")] = None
+
+    def __post_init__(self) -> None:
+        _require_sha256("image_sha256", self.image_sha256)
+        if self.origin not in ("created", "altered"):
+            raise EventError(f"origin is {self.origin!r}; expected 'created' or 'altered'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected(Body):
+    kind = "rejected"
+    doc = "An input could not be used (no such size, no image, ...); no attempt was made. Says what, not the input."
+
+    flow: Annotated[str, Private("`generate` or `verify`.")]
+    error: Annotated[str, Private("Code of the error.")]
+    message: Annotated[str, Private("What it said.")]
+    parameter: Annotated[str | None, Private("Parameter at fault.")] = None
+    tenant: Annotated[str | None, Private("Tenant, by its id.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified(Body):
+    kind = "verified"
+    doc = "A file was examined. The file itself is not kept; the event holds a salted commitment to its digest."
+
+    file_commitment: Annotated[str, Private("SHA-256(salt ‖ SHA-256 of the file), hexadecimal; the salt is discarded.")]
+    conclusion: Annotated[str, Private("Headline.")]
+    conclusions: Annotated[tuple[str, ...], Private("All conclusions that hold.")]
+    evidence: Annotated[tuple[Mapping[str, Any], ...], Private("Technique and status of each piece.")] = ()
+    matched_record: Annotated[str | None, Private("Our record that the file led to.")] = None
+    tenant: Annotated[str | None, Private("Tenant, by its id.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferencesAdded(Body):
+    kind = "references_added"
+    doc = "Listed works were added to the reference index."
+
+    snapshot: Annotated[str, Private("Index snapshot after the addition.")]
+    count: Annotated[int, Private("Works added.")]
+    sources: Annotated[tuple[str, ...], Private("Who claims the rights, or where the list came from.")] = ()
+    listing: Annotated[ObjectReference | None, Private("The full list of digests, as an object.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferencesWithdrawn(Body):
+    kind = "references_withdrawn"
+    doc = "Listed works were taken out of the reference index."
+
+    snapshot: Annotated[str, Private("Index snapshot after the withdrawal.")]
+    count: Annotated[int, Private("Works withdrawn.")]
+    reason: Annotated[str, Private("Why.")]
+    references: Annotated[tuple[str, ...], Private("The works, by their ids.")] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyCreated(Body):
+    kind = "key_created"
+    doc = "A key or certificate came into use."
+
+    purpose: Annotated[str, Private("`ledger`, `credential`, `watermark`, `vault epoch`, `api`.")]
+    key_id: Annotated[str, Private("Public name or digest of the key; never the key.")]
+    public_key: Annotated[str | None, Private("Public key or certificate digest.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erased(Body):
+    kind = "erased"
+    doc = "Personal data of one subject was erased from the vault and the object store."
+
+    subject_id: Annotated[str, Private("The vault's random id of the subject; leads to nothing any more.")]
+    items: Annotated[int, Private("Vault items erased.")]
+    objects: Annotated[int, Private("Objects erased.")]
+    epoch_before: Annotated[int, Private("Epoch whose key was destroyed.")]
+    epoch_after: Annotated[int, Private("Epoch under which the survivors' keys are wrapped.")]
+    ground: Annotated[str, Private("On whose request or under which rule.")]
+
+
+KINDS: tuple[type[Body], ...] = (
+    Received,
+    Refused,
+    Held,
+    Failed,
+    Abandoned,
+    Released,
+    Rejected,
+    Verified,
+    ReferencesAdded,
+    ReferencesWithdrawn,
+    KeyCreated,
+    Erased,
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened.
+
+    Args:
+        record_id: record that it belongs to; None for administrative acts. Letters, digits and `_ . : -`, at
+            most 128.
+        body: one of `KINDS`.
+    """
+
+    record_id: str | None
+    body: Body
+
+    def __post_init__(self) -> None:
+        if self.record_id is not None and not _RECORD_ID.fullmatch(self.record_id):
+            raise EventError(
+                f"record id {self.record_id[:140]!r} is refused; expected 1 to 128 letters, digits, _ . : -"
+            )
+
+    @property
+    def kind(self) -> str:
+        return self.body.kind
+
+
+@dataclass(frozen=True)
+class EncodedBody:
+    """The exact bytes of an event: `commitment` = SHA-256(`salt` ‖ `body`)."""
+
+    body: bytes
+    private: bytes
+    salt: bytes
+    private_salt: bytes
+    commitment: bytes
+
+
+def encode(event: Event, salt: bytes, private_salt: bytes) -> EncodedBody:
+    """Canonical bytes of both parts and the commitment.
+
+    Args:
+        salt: 32 random bytes, for the body.
+        private_salt: 32 more, for the private part.
+
+    Raises:
+        FloatInBodyError, BodyValueError: a value that canonical JSON cannot carry.
+        BodyTooLargeError: a part is over 65,535 bytes.
+    """
+    parts: dict[bool, dict[str, JsonValue]] = {True: {}, False: {}}
+    for attribute in dataclasses.fields(event.body):
+        is_public = isinstance(marker(event.body, attribute.name), Public)
+        path = f"$.{'public' if is_public else 'private'}.{attribute.name}"
+        parts[is_public][attribute.name] = to_json(getattr(event.body, attribute.name), path)
+    private_bytes = _within_limit(canonical_json(parts[False]), "private part")
+    body = _within_limit(
+        canonical_json(
+            {
+                "kind": event.kind,
+                "private": commitment(private_salt, private_bytes).hex(),
+                "public": parts[True],
+                "record": event.record_id,
+                "schema": event.body.schema,
+            }
+        ),
+        "body",
+    )
+    return EncodedBody(body, private_bytes, salt, private_salt, commitment(salt, body))
+
+
+def marker(body: Body | type[Body], name: str) -> Public | Private:
+    """How the schema marks a field."""
+    kind: Any = body if isinstance(body, type) else type(body)
+    return _markers(kind)[name]
+
+
+def commitment(salt: bytes, content: bytes) -> bytes:
+    """SHA-256(`salt` ‖ `content`): binds to the content, tells nothing of it while the salt is secret."""
+    return hashlib.sha256(salt + content).digest()
+
+
+@functools.cache
+def _markers(kind: Hashable) -> dict[str, Public | Private]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: get_args(hint)[1] for name, hint in hints.items() if get_origin(hint) is Annotated}
+
+
+def _within_limit(data: bytes, part: str) -> bytes:
+    if len(data) > MAX_BODY_BYTES:
+        raise BodyTooLargeError(
+            f"the event's {part} has {len(data)} bytes, at most {MAX_BODY_BYTES} are allowed; "
+            "store large evidence as an object and record its digest"
+        )
+    return data
+
+
+def _require_sha256(name: str, value: str) -> None:
+    if not _SHA256.fullmatch(value):
+        raise EventError(f"{name} is {value[:80]!r}; expected 64 lower-case hexadecimal digits")

@@ -1,0 +1,171 @@
+"""The ledger's rows: queue, leaves, full tiles and checkpoints.
+
+Functions take the connection of a transaction that their caller opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, text
+
+from audit.errors import LedgerCorruptError, UnknownEventError
+from audit.ledger.checkpoint import Checkpoint
+from audit.ledger.leaf import Leaf
+from audit.ledger.merkle import NodeReader
+from audit.ledger.tiles import (
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    FullTile,
+    RightEdge,
+    hash_leaves,
+    join_hashes,
+    node_reader,
+    split_hashes,
+    tile_width,
+)
+from audit.tables import ledger_checkpoints, ledger_leaves, ledger_tiles
+
+_TAKE_QUEUE = text(
+    """
+    WITH taken AS (
+        DELETE FROM ledger_queue
+        WHERE position IN (SELECT position FROM ledger_queue ORDER BY position LIMIT :limit)
+        RETURNING position
+    )
+    SELECT e.id::text, e.time, e.commitment FROM taken JOIN audit_events e USING (position) ORDER BY position
+    """
+)
+
+_INSERT_LEAVES = text(
+    """
+    INSERT INTO ledger_leaves (index, event_id, leaf)
+    SELECT :first + row.number - 1, row.event_id, row.leaf
+    FROM unnest(CAST(:event_ids AS uuid[]), CAST(:leaves AS bytea[])) WITH ORDINALITY
+        AS row (event_id, leaf, number)
+    """
+)
+
+
+def take_queue(connection: Connection, limit: int) -> list[Leaf]:
+    """Removes the oldest events from the queue; gives their leaves in the order to be sequenced."""
+    rows = connection.execute(_TAKE_QUEUE, {"limit": limit})
+    return [Leaf(id, time, bytes(commitment)) for id, time, commitment in rows]
+
+
+def insert_leaves(connection: Connection, first_index: int, event_ids: Sequence[str], leaves: Sequence[bytes]) -> None:
+    """Stores leaves under contiguous indices."""
+    parameters = {"first": first_index, "event_ids": list(event_ids), "leaves": list(leaves)}
+    connection.execute(_INSERT_LEAVES, parameters)
+
+
+def insert_tiles(connection: Connection, tiles: Sequence[FullTile]) -> None:
+    """Stores tiles that became full."""
+    if tiles:
+        connection.execute(
+            insert(ledger_tiles),
+            [{"level": t.level, "index": t.index, "root": t.root, "hashes": join_hashes(t.hashes)} for t in tiles],
+        )
+
+
+def insert_checkpoint(connection: Connection, checkpoint: Checkpoint, time: datetime) -> None:
+    """Stores a signed state; its size is the key, so the database refuses a second root for it."""
+    connection.execute(
+        insert(ledger_checkpoints).values(size=checkpoint.size, root=checkpoint.root, time=time, note=checkpoint.note)
+    )
+
+
+def newest_checkpoint(connection: Connection) -> tuple[int, bytes, str] | None:
+    """(size, root, note) of the newest checkpoint."""
+    row = connection.execute(
+        select(ledger_checkpoints.c.size, ledger_checkpoints.c.root, ledger_checkpoints.c.note)
+        .order_by(ledger_checkpoints.c.size.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else (int(row[0]), bytes(row[1]), str(row[2]))
+
+
+def read_leaf(connection: Connection, index: int) -> bytes:
+    """Bytes of the leaf at `index`.
+
+    Raises:
+        UnknownEventError: the ledger has no such leaf.
+    """
+    leaf = connection.scalar(select(ledger_leaves.c.leaf).where(ledger_leaves.c.index == index))
+    if leaf is None:
+        raise UnknownEventError(f"the ledger has no leaf {index}")
+    return bytes(leaf)
+
+
+def read_leaves(connection: Connection, start: int, end: int) -> list[bytes]:
+    """Leaves with indices from `start` up to, but without, `end`; fewer if the ledger is shorter."""
+    rows = connection.execute(
+        select(ledger_leaves.c.leaf)
+        .where(ledger_leaves.c.index >= start, ledger_leaves.c.index < end)
+        .order_by(ledger_leaves.c.index)
+    )
+    return [bytes(row[0]) for row in rows]
+
+
+def find_index(connection: Connection, event_id: str) -> int | None:
+    """Index of an event's leaf; None while it is not sequenced."""
+    index = connection.scalar(select(ledger_leaves.c.index).where(ledger_leaves.c.event_id == event_id))
+    return None if index is None else int(index)
+
+
+def read_tile(connection: Connection, level: int, index: int, width: int) -> tuple[bytes, ...]:
+    """The first `width` hashes of a tile; a partial one comes from the leaves or from the roots below.
+
+    Raises:
+        LedgerCorruptError: the rows that should give them are not all there.
+    """
+    full = connection.scalar(
+        select(ledger_tiles.c.hashes).where(ledger_tiles.c.level == level, ledger_tiles.c.index == index)
+    )
+    if full is not None:
+        hashes = split_hashes(bytes(full))[:width]
+    else:
+        start = index * TILE_WIDTH
+        hashes = (
+            hash_leaves(read_leaves(connection, start, start + width))
+            if level == 0
+            else _tile_roots(connection, level - 1, start, start + width)
+        )
+    if len(hashes) != width:
+        raise LedgerCorruptError(
+            f"tile {level}/{index} has {len(hashes)} of {width} hashes: rows of the ledger are missing; "
+            "run the log check"
+        )
+    return hashes
+
+
+def read_nodes(connection: Connection, size: int) -> NodeReader:
+    """Reader of the nodes of the tree of the first `size` leaves."""
+    return node_reader(lambda level, index: read_tile(connection, level, index, tile_width(level, index, size)))
+
+
+def read_right_edge(connection: Connection, size: int) -> RightEdge:
+    """The partial tiles of the tree of the first `size` leaves."""
+    partial_tiles = []
+    level, nodes = 0, size
+    while nodes:
+        width = nodes % TILE_WIDTH
+        tile = read_tile(connection, level, nodes // TILE_WIDTH, width) if width else ()
+        partial_tiles.append(tile)
+        level, nodes = level + 1, nodes >> TILE_HEIGHT
+    return RightEdge(partial_tiles)
+
+
+def count_leaves(connection: Connection) -> int:
+    """Rows in the leaves' table (a full scan)."""
+    return connection.scalar(select(func.count()).select_from(ledger_leaves)) or 0
+
+
+def _tile_roots(connection: Connection, level: int, start: int, end: int) -> tuple[bytes, ...]:
+    rows = connection.execute(
+        select(ledger_tiles.c.root)
+        .where(ledger_tiles.c.level == level, ledger_tiles.c.index >= start, ledger_tiles.c.index < end)
+        .order_by(ledger_tiles.c.index)
+    )
+    return tuple(bytes(row[0]) for row in rows)

@@ -1,0 +1,118 @@
+"""Parts that several kinds of events carry. Scores are decimal strings (`audit.canonical.decimal_string`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+
+@dataclass(frozen=True)
+class Doc:
+    """What a field means."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class VaultReference:
+    """Personal data in the vault: the event commits to it and does not hold it."""
+
+    id: Annotated[str, Doc("Vault item, by its random id.")]
+    commitment: Annotated[str, Doc("SHA-256(salt ‖ plaintext), hexadecimal; the salt is in the vault and erasable.")]
+
+
+@dataclass(frozen=True)
+class ObjectReference:
+    """One encrypted object of the object store."""
+
+    sha256: Annotated[str, Doc("SHA-256 of the plaintext, hexadecimal.")]
+    subject_id: Annotated[str, Doc("Vault subject under whose key it is encrypted, by its random id.")]
+    size: Annotated[int, Doc("Bytes of the plaintext.")]
+    role: Annotated[str, Doc("What it is: `image`, `thumbnail`, `input`, ...")] = "image"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check says of one prompt or image."""
+
+    check: Annotated[str, Doc("Check, by its id.")]
+    version: Annotated[str, Doc("Version of the check.")]
+    category: Annotated[str, Doc("What it looked for.")]
+    outcome: Annotated[str, Doc("`pass`, `flag`, `block` or `error`.")]
+    score: Annotated[str | None, Doc("Decimal string.")] = None
+    threshold: Annotated[str | None, Doc("Decimal string; the score at which the outcome turns.")] = None
+    model_digest: Annotated[str | None, Doc("Digest of the check's weights.")] = None
+    elapsed_ms: Annotated[str | None, Doc("Milliseconds, decimal string.")] = None
+    evidence: Annotated[Mapping[str, Any], Doc("What the check points to; no floats.")] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Policy that decided."""
+
+    id: Annotated[str, Doc("Its id.")]
+    version: Annotated[str, Doc("Its version.")]
+    digest: Annotated[str, Doc("SHA-256 of its file.")]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the policy made of all findings."""
+
+    outcome: Annotated[str, Doc("`release`, `review` or `refuse`.")]
+    reasons: Annotated[tuple[str, ...], Doc("One line each.")] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """Model that was asked for or used."""
+
+    id: Annotated[str, Doc("Catalogue id.")]
+    digest: Annotated[str | None, Doc("Digest over weights, configuration and scheduler.")] = None
+    engine: Annotated[str | None, Doc("Engine that ran it.")] = None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the model was run."""
+
+    width: Annotated[int, Doc("Pixels.")]
+    height: Annotated[int, Doc("Pixels.")]
+    seed: Annotated[str | None, Doc("Decimal string: JSON numbers hold 53 bits.")] = None
+    steps: Annotated[int | None, Doc("Denoising steps.")] = None
+    guidance: Annotated[str | None, Doc("Classifier-free guidance scale, decimal string.")] = None
+    strength: Annotated[str | None, Doc("Of image-to-image, decimal string.")] = None
+    count: Annotated[int | None, Doc("Images asked for.")] = None
+    batch: Annotated[int | None, Doc("Batch size in which the image was made.")] = None
+    threads: Annotated[int | None, Doc("CPU threads in use.")] = None
+    device: Annotated[str | None, Doc("Where it ran.")] = None
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """Mark that was embedded and read back from the pixels that ship."""
+
+    payload: Annotated[str, Doc("Hexadecimal.")]
+    algorithm: Annotated[str, Doc("Name and version.")]
+    read_back: Annotated[bool, Doc("Whether the mark was read back from the final file.")]
+    confidence: Annotated[str | None, Doc("Of the read-back, decimal string.")] = None
+
+
+@dataclass(frozen=True)
+class Credential:
+    """C2PA manifest store inside the file."""
+
+    manifest: Annotated[str, Doc("Label of the active manifest.")]
+    digest: Annotated[str, Doc("SHA-256 of the manifest store, hexadecimal.")]
+    signer: Annotated[str | None, Doc("SHA-256 of the signing certificate.")] = None
+
+
+@dataclass(frozen=True)
+class NearestReference:
+    """Nearest listed work in the reference index."""
+
+    reference: Annotated[str | None, Doc("The work, by its id; null if the index was empty.")]
+    snapshot: Annotated[str, Doc("Index snapshot that was searched.")]
+    distance: Annotated[str | None, Doc("Decimal string.")] = None
+    threshold: Annotated[str | None, Doc("Distance at which a match counts, decimal string.")] = None

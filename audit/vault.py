@@ -1,0 +1,354 @@
+"""The vault: personal data that events commit to and that can be erased for good.
+
+Each subject has a random key; items are sealed under it. Subject keys are wrapped by the *epoch key*, a file
+outside the database, because deleted rows live on in the database's heap, write-ahead log and backups. Erasing
+a subject wraps all other subjects' keys under a new epoch key and destroys the old one: what is left of the
+subject's rows anywhere then opens with no key that exists.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
+
+from audit import keyfiles
+from audit.database import database_errors
+from audit.errors import (
+    ErasedError,
+    KeyFileError,
+    UnknownSubjectError,
+    VaultCorruptError,
+    VaultError,
+)
+from audit.events import commitment
+from audit.records import VaultReference
+from audit.sealing import KEY_BYTES, derive, keyed_digest, new_key, seal, unseal
+from audit.tables import vault_epochs, vault_items, vault_subjects
+
+SALT_BYTES = 32
+LOCK_KEY = 0x494D5052_5641554C  # "IMPRVAUL"; writers share it, erasing has it alone
+LOCK_TIMEOUT_SECONDS = 60
+MAX_SUBJECT_LENGTH = 1024
+REWRAP_BATCH = 1000
+
+_LIMIT_WAIT = text("SELECT set_config('lock_timeout', :timeout, true)")
+_LOCK_SHARED = text("SELECT pg_advisory_xact_lock_shared(:key)")
+_LOCK_ALONE = text("SELECT pg_advisory_xact_lock(:key)")
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What erasing a subject did."""
+
+    subject_id: str
+    items: int
+    epoch_before: int
+    epoch_after: int
+    erased_at: datetime
+
+
+@dataclass(frozen=True)
+class SubjectKey:
+    """A subject's key, unwrapped; for the object store, not to be kept."""
+
+    subject_id: str
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"SubjectKey({self.subject_id})"
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    number: int
+    key_id: str
+    wrapping: bytes
+    handles: bytes
+
+
+class Vault:
+    """Personal data under per-subject keys. For any number of threads and processes at once.
+
+    Args:
+        engine: of the service role; the vault does not close it.
+        keys_folder: holds the epoch key, `epoch-<id>.key`; outside the database and its backups, shared by all
+            processes that use the vault.
+        clock: gives times, with a time zone.
+    """
+
+    def __init__(self, engine: Engine, keys_folder: Path, clock: Callable[[], datetime]) -> None:
+        self._engine = engine.execution_options(isolation_level="READ COMMITTED")
+        self._keys_folder = keys_folder
+        self._clock = clock
+        self._known_epoch: _Epoch | None = None
+
+    def put(self, subject: str, purpose: str, plaintext: bytes) -> VaultReference:
+        """Stores personal data of a subject.
+
+        Args:
+            subject: whose data it is, e.g. `tenant/user`; itself kept encrypted.
+            purpose: what it is, e.g. `prompt`; kept in clear.
+
+        Raises:
+            VaultError, KeyFileError: the subject is empty or too long; the epoch key is not at hand.
+            AuditUnavailableError, StorageFullError: as the database says.
+        """
+        item_id = str(uuid.uuid4())
+        salt = secrets.token_bytes(SALT_BYTES)
+        with database_errors("store in the vault"), self._engine.begin() as connection:
+            self._lock(connection, alone=False)
+            holder = self._subject_key(connection, subject, create=True)
+            sealed = seal(
+                derive(holder.key, "items"), salt + plaintext, _item_context(item_id, holder.subject_id, purpose)
+            )
+            connection.execute(
+                insert(vault_items).values(
+                    id=item_id,
+                    subject_id=holder.subject_id,
+                    purpose=purpose,
+                    ciphertext=sealed,
+                    created_at=self._clock(),
+                )
+            )
+        return VaultReference(item_id, commitment(salt, plaintext).hex())
+
+    def get(self, reference: VaultReference) -> bytes:
+        """The data that a reference leads to, checked against the reference's commitment.
+
+        Raises:
+            ErasedError: it was erased, or never was here.
+            VaultCorruptError: the stored data does not open or is not what was committed to.
+            KeyFileError: the epoch key is not at hand.
+        """
+        with database_errors("read the vault"), self._engine.begin() as connection:
+            self._lock(connection, alone=False)
+            row = connection.execute(
+                select(vault_items.c.subject_id, vault_items.c.purpose, vault_items.c.ciphertext).where(
+                    vault_items.c.id == reference.id
+                )
+            ).one_or_none()
+            if row is None:
+                raise ErasedError(f"vault item {reference.id} was erased, or never was in this vault")
+            subject_id, purpose, ciphertext = row
+            holder = self._key_of(connection, subject_id)
+        context = _item_context(reference.id, subject_id, purpose)
+        opened = unseal(derive(holder.key, "items"), bytes(ciphertext), context)
+        salt, plaintext = opened[:SALT_BYTES], opened[SALT_BYTES:]
+        if commitment(salt, plaintext).hex() != reference.commitment:
+            raise VaultCorruptError(f"vault item {reference.id} is not the data that was committed to")
+        return plaintext
+
+    def subject_key(self, subject: str) -> SubjectKey:
+        """Key of a subject, made if there is none; for the object store.
+
+        Raises:
+            As `put`.
+        """
+        with database_errors("read the vault"), self._engine.begin() as connection:
+            self._lock(connection, alone=False)
+            return self._subject_key(connection, subject, create=True)
+
+    def key_of(self, subject_id: str) -> SubjectKey:
+        """Key of a subject by its random id.
+
+        Raises:
+            ErasedError: the subject was erased, or never was here.
+        """
+        with database_errors("read the vault"), self._engine.begin() as connection:
+            self._lock(connection, alone=False)
+            return self._key_of(connection, subject_id)
+
+    def holds(self, reference: VaultReference) -> bool:
+        """Whether the item is there (it may still not open)."""
+        with database_errors("read the vault"), self._engine.connect() as connection:
+            query = select(vault_items.c.id).where(vault_items.c.id == reference.id)
+            return connection.scalar(query) is not None
+
+    def erase(self, subject: str) -> Erasure:
+        """Erases a subject: its items, its key, and the epoch key that had wrapped it.
+
+        All other subjects' keys are wrapped under a new epoch key first. Other processes notice with their next
+        use of the vault. If this process dies on the way, `finish_erasure` destroys what is left of the old key.
+
+        Raises:
+            UnknownSubjectError: the vault holds nothing of the subject.
+            AuditBusyError: writers held the vault for longer than a minute.
+            KeyFileError: the new key cannot be written, or the old one not destroyed (then call
+                `finish_erasure` until it is).
+        """
+        now = self._clock()
+        with database_errors("erase from the vault"), self._engine.begin() as connection:
+            self._lock(connection, alone=True)
+            before = self._epoch(connection, create=False)
+            found = None
+            if before is not None:
+                found = self._find(connection, before, subject)
+            if before is None or found is None:
+                raise UnknownSubjectError("the vault holds nothing of this subject; nothing was erased")
+            after = self._new_epoch(connection, before.number + 1, now)
+            items = connection.execute(delete(vault_items).where(vault_items.c.subject_id == found.subject_id)).rowcount
+            connection.execute(delete(vault_subjects).where(vault_subjects.c.id == found.subject_id))
+            self._rewrap(connection, before, after)
+        self._known_epoch = None
+        self.finish_erasure()
+        return Erasure(found.subject_id, items, before.number, after.number, now)
+
+    def finish_erasure(self) -> int:
+        """Destroys key files of past epochs; gives how many.
+
+        Call it at start: it ends what a process that died while erasing began.
+
+        Raises:
+            KeyFileError: a file cannot be destroyed.
+        """
+        with database_errors("finish an erasure"), self._engine.begin() as connection:
+            self._lock(connection, alone=True)
+            current = connection.scalar(select(vault_epochs.c.key_id).order_by(vault_epochs.c.number.desc()).limit(1))
+            if current is not None and not self._key_file(current).exists():
+                raise KeyFileError(
+                    f"the vault's epoch key {self._key_file(current)} is missing; restore it from its backup"
+                )
+            # Only keys that this database names as past: another file may be another vault's, or one whose
+            # transaction is not decided yet.
+            past = connection.scalars(select(vault_epochs.c.key_id).where(vault_epochs.c.key_id != current))
+            destroyed = 0
+            for path in map(self._key_file, past):
+                if path.exists():
+                    keyfiles.destroy(path)
+                    destroyed += 1
+        return destroyed
+
+    def _lock(self, connection: Connection, *, alone: bool) -> None:
+        connection.execute(_LIMIT_WAIT, {"timeout": f"{LOCK_TIMEOUT_SECONDS}s"})
+        connection.execute(_LOCK_ALONE if alone else _LOCK_SHARED, {"key": LOCK_KEY})
+
+    def _key_file(self, key_id: str) -> Path:
+        return self._keys_folder / f"epoch-{key_id}.key"
+
+    def _epoch(self, connection: Connection, *, create: bool) -> _Epoch | None:
+        row = connection.execute(
+            select(vault_epochs.c.number, vault_epochs.c.key_id).order_by(vault_epochs.c.number.desc()).limit(1)
+        ).one_or_none()
+        if row is None:
+            return self._new_epoch(connection, 1, self._clock()) if create else None
+        number, key_id = row
+        if self._known_epoch is None or self._known_epoch.key_id != key_id:
+            self._known_epoch = _derive_epoch(number, key_id, keyfiles.read(self._key_file(key_id)))
+        return self._known_epoch
+
+    def _new_epoch(self, connection: Connection, number: int, now: datetime) -> _Epoch:
+        key_id = str(uuid.uuid4())
+        key = keyfiles.create_once(self._key_file(key_id), new_key())
+        inserted = connection.execute(
+            insert_or_ignore(vault_epochs).values(number=number, key_id=key_id, created_at=now).on_conflict_do_nothing()
+        )
+        if inserted.rowcount:
+            return _derive_epoch(number, key_id, key)
+        # Another process began the first epoch at the same moment: its key counts, ours was never used.
+        keyfiles.destroy(self._key_file(key_id))
+        winner = self._epoch(connection, create=False)
+        if winner is None:
+            raise VaultError("the vault's first epoch could not be begun; try again")
+        return winner
+
+    def _subject_key(self, connection: Connection, subject: str, *, create: bool) -> SubjectKey:
+        if not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
+            raise VaultError(f"a subject has 1 to {MAX_SUBJECT_LENGTH} characters, not {len(subject)}")
+        epoch = self._epoch(connection, create=create)
+        found = self._find(connection, epoch, subject) if epoch is not None else None
+        if found is not None:
+            return found
+        if not create or epoch is None:
+            raise UnknownSubjectError("the vault holds nothing of this subject")
+        subject_id, key = str(uuid.uuid4()), new_key()
+        inserted = connection.execute(
+            insert_or_ignore(vault_subjects)
+            .values(
+                id=subject_id,
+                epoch=epoch.number,
+                handle=keyed_digest(epoch.handles, subject),
+                wrapped_key=seal(epoch.wrapping, key, _key_context(subject_id, epoch)),
+                name=seal(derive(key, "name"), subject.encode(), subject_id.encode()),
+                created_at=self._clock(),
+            )
+            .on_conflict_do_nothing(index_elements=["handle"])
+        )
+        if inserted.rowcount:
+            return SubjectKey(subject_id, key)
+        winner = self._find(connection, epoch, subject)
+        if winner is None:
+            raise VaultError("the subject appeared and vanished while it was stored; try again")
+        return winner
+
+    def _find(self, connection: Connection, epoch: _Epoch, subject: str) -> SubjectKey | None:
+        row = connection.execute(
+            select(vault_subjects.c.id, vault_subjects.c.wrapped_key).where(
+                vault_subjects.c.handle == keyed_digest(epoch.handles, subject)
+            )
+        ).one_or_none()
+        if row is None:
+            return None
+        subject_id, wrapped = row
+        return SubjectKey(subject_id, _unwrap(bytes(wrapped), subject_id, epoch))
+
+    def _key_of(self, connection: Connection, subject_id: str) -> SubjectKey:
+        row = connection.execute(
+            select(vault_subjects.c.wrapped_key, vault_epochs.c.number, vault_epochs.c.key_id)
+            .join_from(vault_subjects, vault_epochs)
+            .where(vault_subjects.c.id == subject_id)
+        ).one_or_none()
+        if row is None:
+            raise ErasedError(f"subject {subject_id} was erased, or never was in this vault")
+        wrapped, number, key_id = row
+        known = self._known_epoch
+        if known is None or known.key_id != key_id:
+            known = _derive_epoch(number, key_id, keyfiles.read(self._key_file(key_id)))
+            self._known_epoch = known
+        return SubjectKey(subject_id, _unwrap(bytes(wrapped), subject_id, known))
+
+    def _rewrap(self, connection: Connection, before: _Epoch, after: _Epoch) -> None:
+        survivors = connection.execute(
+            select(vault_subjects.c.id, vault_subjects.c.wrapped_key, vault_subjects.c.name),
+            execution_options={"yield_per": REWRAP_BATCH},
+        )
+        for partition in survivors.partitions():
+            connection.execute(
+                update(vault_subjects).where(vault_subjects.c.id == bindparam("subject_id")),
+                [_rewrapped(subject_id, bytes(key), bytes(name), before, after) for subject_id, key, name in partition],
+            )
+
+
+def _rewrapped(subject_id: str, wrapped: bytes, sealed_name: bytes, before: _Epoch, after: _Epoch) -> dict[str, object]:
+    key = _unwrap(wrapped, subject_id, before)
+    name = unseal(derive(key, "name"), sealed_name, subject_id.encode()).decode()
+    return {
+        "subject_id": subject_id,
+        "epoch": after.number,
+        "handle": keyed_digest(after.handles, name),
+        "wrapped_key": seal(after.wrapping, key, _key_context(subject_id, after)),
+    }
+
+
+def _derive_epoch(number: int, key_id: str, key: bytes) -> _Epoch:
+    if len(key) != KEY_BYTES:
+        raise KeyFileError(f"epoch key {key_id} has {len(key)} bytes, expected {KEY_BYTES}; restore it")
+    return _Epoch(number, key_id, derive(key, "wrapping"), derive(key, "handles"))
+
+
+def _unwrap(wrapped: bytes, subject_id: str, epoch: _Epoch) -> bytes:
+    return unseal(epoch.wrapping, wrapped, _key_context(subject_id, epoch))
+
+
+def _key_context(subject_id: str, epoch: _Epoch) -> bytes:
+    return f"subject {subject_id} epoch {epoch.key_id}".encode()
+
+
+def _item_context(item_id: str, subject_id: str, purpose: str) -> bytes:
+    return f"item {item_id} subject {subject_id} purpose {purpose}".encode()
