@@ -136,6 +136,7 @@ class Released(Body):
     origin: Annotated[str, Public("`created` (made by the model) or `altered` (made from an image).")]
     credential: Annotated[Credential | None, Public("Manifest inside the file.")]
     fingerprint: Annotated[str | None, Public("Fingerprint of the pixels (ISCC Image-Code).")] = None
+    perceptual_hash: Annotated[str | None, Public("Perceptual hash of the pixels, 256 bits, hexadecimal.")] = None
     decision: Annotated[Decision, Private("Outcome and reasons.")]
     findings: Annotated[tuple[Finding, ...], Private("All findings, of the prompt and of the image.")]
     policy: Annotated[Policy, Private("Policy that decided.")]
@@ -213,6 +214,15 @@ class KeyCreated(Body):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeyRevoked(Body):
+    kind = "key_revoked"
+    doc = "A key or certificate may not be used any more."
+
+    purpose: Annotated[str, Private("As in `key_created`.")]
+    key_id: Annotated[str, Private("Public name or digest of the key; never the key.")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Erased(Body):
     kind = "erased"
     doc = "Personal data of one subject was erased from the vault and the object store."
@@ -237,6 +247,7 @@ KINDS: tuple[type[Body], ...] = (
     ReferencesAdded,
     ReferencesWithdrawn,
     KeyCreated,
+    KeyRevoked,
     Erased,
 )
 

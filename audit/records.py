@@ -20,6 +20,7 @@ class VaultReference:
 
     id: Annotated[str, Doc("Vault item, by its random id.")]
     commitment: Annotated[str, Doc("SHA-256(salt ‖ plaintext), hexadecimal; the salt is in the vault and erasable.")]
+    subject_id: Annotated[str, Doc("Vault subject whose data it is, by its random id.")]
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,22 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """One ground of a decision."""
+
+    stage: Annotated[str, Doc("`prompt` or `image`.")]
+    category: Annotated[str, Doc("What was found.")]
+    check: Annotated[str, Doc("Check that found it, by its id.")]
+    action: Annotated[str, Doc("`annotate`, `review` or `refuse`.")]
+
+
+@dataclass(frozen=True)
 class Decision:
     """What the policy made of all findings."""
 
     outcome: Annotated[str, Doc("`release`, `review` or `refuse`.")]
-    reasons: Annotated[tuple[str, ...], Doc("One line each.")] = ()
+    stage: Annotated[str, Doc("`prompt` or `image`.")]
+    reasons: Annotated[tuple[Reason, ...], Doc("Its grounds, the most severe first.")] = ()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from audit.errors import LedgerError
-from audit.ledger.merkle import HASH_BYTES, NodeReader, leaf_hash, node_hash, root, subtree_root
+from audit.ledger.merkle import EMPTY_ROOT, HASH_BYTES, NodeReader, leaf_hash, node_hash, subtree_root
 
 TILE_WIDTH = 256
 TILE_HEIGHT = 8
@@ -71,16 +71,26 @@ class RightEdge:
         if any(len(tile) >= TILE_WIDTH for tile in partial_tiles):
             raise ValueError(f"a partial tile has fewer than {TILE_WIDTH} hashes")
         self._levels = [list(tile) for tile in partial_tiles]
+        self._size = sum(len(tile) << (TILE_HEIGHT * level) for level, tile in enumerate(partial_tiles))
+        # Roots of the complete subtrees that the tree falls into, largest first: one per 1 in the size's binary.
+        self._peaks = [peak for tile in reversed(self._levels) for peak in _peaks(tile)]
 
     @property
     def size(self) -> int:
         """Leaves in the tree."""
-        return sum(len(tile) << (TILE_HEIGHT * level) for level, tile in enumerate(self._levels))
+        return self._size
 
     def append(self, leaf: bytes) -> list[FullTile]:
         """Adds a leaf hash; gives the tiles that it filled, lowest first."""
         filled: list[FullTile] = []
-        carry, level, position = leaf, 0, self.size
+        carry, level, position = leaf, 0, self._size
+        self._peaks.append(leaf)
+        ones = position
+        while ones & 1:
+            right = self._peaks.pop()
+            self._peaks[-1] = node_hash(self._peaks[-1], right)
+            ones >>= 1
+        self._size += 1
         while True:
             if level == len(self._levels):
                 self._levels.append([])
@@ -100,20 +110,35 @@ class RightEdge:
         Raises:
             LedgerError: that tile is not at the right edge.
         """
-        if level >= len(self._levels) or index != self.size >> (TILE_HEIGHT * (level + 1)):
-            raise LedgerError(f"tile {level}/{index} is not at the right edge of {self.size} leaves")
+        if level >= len(self._levels) or index != self._size >> (TILE_HEIGHT * (level + 1)):
+            raise LedgerError(f"tile {level}/{index} is not at the right edge of {self._size} leaves")
         return tuple(self._levels[level])
 
     def root(self) -> bytes:
         """Root of the tree (RFC 6962)."""
-        return root(self.size, node_reader(self._read_full_or_partial))
+        if not self._peaks:
+            return EMPTY_ROOT
+        running = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            running = node_hash(peak, running)
+        return running
 
     def copy(self) -> RightEdge:
         """An edge that grows on its own."""
-        return RightEdge(self._levels)
+        twin = RightEdge()
+        twin._levels = [list(tile) for tile in self._levels]
+        twin._size, twin._peaks = self._size, list(self._peaks)
+        return twin
 
-    def _read_full_or_partial(self, level: int, index: int) -> Sequence[bytes]:
-        return self.read_tile(level, index)
+
+def _peaks(tile: Sequence[bytes]) -> list[bytes]:
+    """Roots of the complete subtrees over a partial tile, largest first."""
+    peaks, start = [], 0
+    for height in reversed(range(TILE_HEIGHT)):
+        if len(tile) & (1 << height):
+            peaks.append(subtree_root(tile[start : start + (1 << height)]))
+            start += 1 << height
+    return peaks
 
 
 def join_hashes(hashes: Sequence[bytes]) -> bytes:
