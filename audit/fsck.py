@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias, Unpack
 
 from sqlalchemy import Connection, Engine, Row, func, select, text
 
@@ -32,6 +32,8 @@ from audit.reader import AuditReader
 from audit.records import ObjectReference, VaultReference
 from audit.tables import audit_events, ledger_checkpoints, ledger_leaves, ledger_queue, ledger_tiles
 from audit.vault import Vault
+
+_Row: TypeAlias = "Row[Unpack[tuple[Any, ...]]]"
 
 BATCH_EVENTS = 1000
 MAX_DIFFERENCES = 200
@@ -131,7 +133,7 @@ class _Tree:
         self._is_broken = False
         self._last_good_size = 0
         self._checkpoints = _checkpoints(connection)
-        self._next: Row[Any] | None = next(self._checkpoints, None)
+        self._next: _Row | None = next(self._checkpoints, None)
 
     def add(self, index: int, leaf: bytes) -> None:
         if index != self._expected_index:
@@ -185,7 +187,7 @@ class _Tree:
                 below = "leaf" if tile.level == 0 else f"root of the tile of level {tile.level - 1}, index"
                 self._findings.add(f"{name}: hash {offset} differs from {below} {tile.index * TILE_WIDTH + offset}")
 
-    def _compare_checkpoint(self, row: Row[Any]) -> None:
+    def _compare_checkpoint(self, row: _Row) -> None:
         if not self._check_note(row):
             return
         if bytes(row.root) == self._edge.root() and row.size == self._edge.size:
@@ -197,7 +199,7 @@ class _Tree:
         )
         self._is_broken = True
 
-    def _check_note(self, row: Row[Any]) -> bool:
+    def _check_note(self, row: _Row) -> bool:
         try:
             signed = checkpoint.verify(row.note, self._log.public_key)
         except CheckpointError as error:
@@ -266,7 +268,7 @@ class _Contents:
             self._findings.add(f"{name}: {error}")
 
 
-def _check_event(event: Row[Any], index: int, leaf: bytes, contents: _Contents, findings: _Findings) -> None:
+def _check_event(event: _Row, index: int, leaf: bytes, contents: _Contents, findings: _Findings) -> None:
     name = f"event {event.id} (leaf {index})"
     body, private = bytes(event.body), bytes(event.private)
     if leaf != Leaf(event.id, event.time, bytes(event.commitment)).encode():
@@ -288,9 +290,7 @@ def _check_event(event: Row[Any], index: int, leaf: bytes, contents: _Contents, 
         findings.add(f"{name}: its body does not read ({error!r})")
 
 
-def _check_receipt(
-    log: AuditReader, rows: Sequence[Row[Any]], events: dict[str, Row[Any]], findings: _Findings
-) -> None:
+def _check_receipt(log: AuditReader, rows: Sequence[_Row], events: dict[str, _Row], findings: _Findings) -> None:
     """Makes and checks the receipt of one release of the batch; the tree's own check covers the others."""
     released = next((e for r in rows if (e := events.get(r.event_id)) and e.kind == Released.kind), None)
     if released is None:
@@ -333,10 +333,10 @@ def _erased_subjects(connection: Connection) -> set[str]:
     return erased
 
 
-def _leaves(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
+def _leaves(connection: Connection) -> Iterator[Sequence[_Row]]:
     last = -1
     while True:
-        rows: Sequence[Row[Any]] = connection.execute(
+        rows = connection.execute(
             select(ledger_leaves.c.index.label("place"), ledger_leaves.c.event_id, ledger_leaves.c.leaf)
             .where(ledger_leaves.c.index > last)
             .order_by(ledger_leaves.c.index)
@@ -348,16 +348,16 @@ def _leaves(connection: Connection) -> Iterator[Sequence[Row[Any]]]:
         yield rows
 
 
-def _events_of(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, Row[Any]]:
+def _events_of(connection: Connection, rows: Sequence[_Row]) -> dict[str, _Row]:
     ids = [row.event_id for row in rows]
     found = connection.execute(select(audit_events).where(audit_events.c.id.in_(ids)))
     return {row.id: row for row in found}
 
 
-def _checkpoints(connection: Connection) -> Iterator[Row[Any]]:
+def _checkpoints(connection: Connection) -> Iterator[_Row]:
     last = -1
     while True:
-        rows: Sequence[Row[Any]] = connection.execute(
+        rows = connection.execute(
             select(ledger_checkpoints)
             .where(ledger_checkpoints.c.size > last)
             .order_by(ledger_checkpoints.c.size)
