@@ -55,9 +55,9 @@ def _render_chunk(job: tuple[int, int, Split]) -> tuple[Any, Any]:
     return np.stack([p for p, _ in pairs]), np.stack([c for _, c in pairs]).astype(np.float32)
 
 
-def prepare_codec(codec: EmblemCodec) -> None:
+def prepare_codec(codec: EmblemCodec, scenes: int = BASIS_SCENES) -> None:
     """Fit the patch basis on the first training scenes; in place."""
-    pixels, _ = _render_chunk((0, BASIS_SCENES, "train"))
+    pixels, _ = _render_chunk((0, scenes, "train"))
     fit_basis(codec, to_signed(pixels))
 
 

@@ -18,7 +18,8 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 from generator.emblem.codec import EmblemCodec
 from generator.emblem.pipeline import EmblemPipeline
 from generator.model_folder import folder_digest
-from generator.training.train import build_denoiser, load_codec
+from generator.training.state import build_denoiser
+from generator.training.train import load_codec
 
 SAMPLING_SHIFT = 1.0  # of the noise schedule; chosen by the recogniser, see docs/models/emblem.md
 
@@ -49,7 +50,7 @@ def export(output: Path, weights: Path, shift: float = SAMPLING_SHIFT) -> int:
     codec = newest_codec(output)
     denoiser, step = load_average(output / "checkpoint.pt", len(codec.basis))
     pipeline = EmblemPipeline(
-        unet=denoiser.half(),  # type: ignore[no-untyped-call]
+        unet=denoiser.half(),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
         codec=codec.half(),  # type: ignore[no-untyped-call]
         text_encoder=None,

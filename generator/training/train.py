@@ -10,73 +10,36 @@ Everything random is a function of (seed, step), so a resumed run takes the same
 from __future__ import annotations
 
 import argparse
-import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import Tensor, nn
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from torch import nn
 
-from generator.emblem.codec import EmblemCodec
-from generator.emblem.conditioning import MAX_TOKENS
-from generator.training.dataset import Pool, cached_pool, prepare_codec
+from generator.emblem.codec import NATIVE_SIDE_PIXELS, EmblemCodec
+from generator.emblem.pipeline import EmblemPipeline
+from generator.training.dataset import BASIS_SCENES, Pool, cached_pool, prepare_codec
+from generator.training.flow import Batch, draw_batch, flow_loss, held_out_losses
+from generator.training.samples import draw_sheet
+from generator.training.state import (
+    Configuration,
+    State,
+    average_weights,
+    load_checkpoint,
+    save_checkpoint,
+    start_state,
+)
 from generator.training.text_encoder import load_text_encoder, packaged_folder
 
-TIMESTEPS = 1000
-CAPTION_DROPOUT = 0.1
-NOISE_LOGIT_MEAN = 0.4  # sigma = sigmoid(N(mean, 1)): a little more time at high noise, where content is decided
-FOREGROUND_WEIGHT = 2.0
-SMALLEST_WEIGHTED_SIGMA = 0.1
-HELD_OUT_SIGMAS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 HELD_OUT_SCENES = 192
 
-
-@dataclass(frozen=True)
-class Configuration:
-    """The settings of one run."""
-
-    channels: tuple[int, ...] = (96, 160, 192)
-    batch: int = 64
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 2e-5
-    warm_up_steps: int = 100
-    scenes: int = 20_000
-    seed: int = 20_261_122
-    compile: bool = True
-
-
-@dataclass
-class State:
-    """What a checkpoint holds: weights, their running average, the optimiser, and how far the run is."""
-
-    model: UNet2DConditionModel
-    average: UNet2DConditionModel
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    elapsed_s: float = 0.0
-
-
-def build_denoiser(channels: tuple[int, ...], components: int) -> UNet2DConditionModel:
-    """A small conditional U-Net over 16x16 latents: cross-attention to tokens at the two coarser levels, and
-    the pooled caption added to the time embedding."""
-    denoiser: UNet2DConditionModel = UNet2DConditionModel(
-        sample_size=16,
-        in_channels=components,
-        out_channels=components,
-        block_out_channels=channels,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        cross_attention_dim=384,
-        attention_head_dim=4,
-        class_embed_type="projection",
-        projection_class_embeddings_input_dim=384,
-    )
-    return denoiser
+Sampler = Callable[[State], None]
+"""Called with the state at every evaluation."""
 
 
 def learning_rate(configuration: Configuration, step: int, progress: float) -> float:
@@ -84,124 +47,6 @@ def learning_rate(configuration: Configuration, step: int, progress: float) -> f
     low, high = configuration.final_learning_rate, configuration.learning_rate
     decayed = low + (high - low) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
     return decayed * min(1.0, (step + 1) / configuration.warm_up_steps)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One step's material: clean and noisy latents (N, C, 16, 16), sigma (N,), conditioning, weights."""
-
-    clean: Tensor
-    noisy: Tensor
-    sigma: Tensor
-    tokens: Tensor
-    mask: Tensor
-    pooled: Tensor
-    weight: Tensor
-
-
-def draw_batch(pool: Pool, configuration: Configuration, step: int) -> Batch:
-    """The batch of this step: a function of the configuration's seed and the step alone."""
-    source = torch.Generator().manual_seed(configuration.seed * 1_000_003 + step)
-    rows = torch.randint(len(pool.latents), (configuration.batch,), generator=source)
-    sigma = torch.sigmoid(NOISE_LOGIT_MEAN + torch.randn(configuration.batch, generator=source))
-    keep = torch.rand(configuration.batch, generator=source) >= CAPTION_DROPOUT
-    clean = pool.latents[rows].float()
-    noise = torch.randn(clean.shape, generator=source)
-    return make_batch(pool, rows, clean, noise, sigma, pool.caption[rows] * keep)
-
-
-def make_batch(pool: Pool, rows: Tensor, clean: Tensor, noise: Tensor, sigma: Tensor, captions: Tensor) -> Batch:
-    """Interpolate towards the noise (x = (1 - sigma) clean + sigma noise) and attach the conditioning."""
-    s = sigma[:, None, None, None]
-    condition = pool.conditioning(captions)
-    weight = 1 + FOREGROUND_WEIGHT * pool.coverage[rows].float()[:, None]
-    noisy = (1 - s) * clean + s * noise
-    return Batch(clean, noisy, sigma, condition.tokens, condition.mask, condition.pooled, weight)
-
-
-def flow_loss(model: Any, batch: Batch) -> Tensor:
-    """Flow-matching loss per example (N,): the squared error of the velocity that the predicted picture implies.
-
-    The network predicts the clean latents (Li & He, 2025, "Back to Basics: Let Denoising Generative Models
-    Denoise"); velocity error is picture error divided by sigma, which is bounded below here.
-    """
-    with torch.autocast("cpu", torch.bfloat16):
-        predicted = model(
-            batch.noisy,
-            batch.sigma * TIMESTEPS,
-            batch.tokens,
-            class_labels=batch.pooled,
-            encoder_attention_mask=batch.mask,
-        ).sample
-    error = (predicted.float() - batch.clean).square() * batch.weight
-    loss: Tensor = error.mean((1, 2, 3)) / batch.sigma.clamp(min=SMALLEST_WEIGHTED_SIGMA).square()
-    return loss
-
-
-def average_weights(state: State) -> None:
-    """Move the running average towards the weights; its memory grows with the step (at most 1000 steps)."""
-    decay = min(0.999, (1 + state.step) / (10 + state.step))
-    with torch.no_grad():
-        torch._foreach_lerp_(
-            [p.data for p in state.average.parameters()], [p.data for p in state.model.parameters()], 1 - decay
-        )
-
-
-@torch.no_grad()
-def held_out_losses(model: nn.Module, pool: Pool, batch_size: int) -> dict[float, float]:
-    """Mean loss at fixed noise levels over held-out scenes, with fixed noise."""
-    losses = {}
-    for sigma in HELD_OUT_SIGMAS:
-        source = torch.Generator().manual_seed(round(sigma * 1000))
-        total, count = 0.0, len(pool.latents)
-        for start in range(0, count, batch_size):
-            rows = torch.arange(start, min(start + batch_size, count))
-            clean = pool.latents[rows].float()
-            noise = torch.randn(clean.shape, generator=source)
-            batch = make_batch(pool, rows, clean, noise, torch.full((len(rows),), sigma), pool.caption[rows])
-            total += float(flow_loss(model, batch).sum())
-        losses[sigma] = total / count
-    return losses
-
-
-def save_checkpoint(state: State, path: Path) -> None:
-    """Write everything that resuming needs; the old file stays until the new one is whole."""
-    partial = path.with_suffix(".partial")
-    torch.save(
-        {
-            "model": state.model.state_dict(),
-            "average": state.average.state_dict(),
-            "optimiser": state.optimiser.state_dict(),
-            "step": state.step,
-            "elapsed_s": state.elapsed_s,
-        },
-        partial,
-    )
-    partial.replace(path)
-
-
-def load_checkpoint(state: State, path: Path) -> None:
-    """Continue where `save_checkpoint` left off; in place."""
-    stored = torch.load(path, weights_only=True)
-    state.model.load_state_dict(stored["model"])
-    state.average.load_state_dict(stored["average"])
-    state.optimiser.load_state_dict(stored["optimiser"])
-    state.step, state.elapsed_s = stored["step"], stored["elapsed_s"]
-
-
-def start_state(configuration: Configuration, codec: EmblemCodec, weights: Path | None) -> State:
-    """A fresh state, or one whose denoiser starts from shipped weights."""
-    torch.manual_seed(configuration.seed)
-    if weights is None:
-        model = build_denoiser(configuration.channels, len(codec.basis))
-    else:
-        model = UNet2DConditionModel.from_pretrained(weights / "unet", dtype=torch.float32, low_cpu_mem_usage=False)
-    model.train()
-    average = copy.deepcopy(model).requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), configuration.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
-    )
-    return State(model, average, optimiser)
 
 
 def train_step(state: State, forward: Any, batch: Batch, rate: float) -> float:
@@ -249,6 +94,7 @@ def train(
     budget: Budget,
     schedule: Schedule,
     output: Path,
+    sampler: Sampler | None = None,
 ) -> None:
     """Run to the end of the budget, storing `checkpoint.pt` in `output` on the way and at the end."""
     forward: Any = torch.compile(state.model) if configuration.compile else state.model
@@ -257,7 +103,7 @@ def train(
     while budget.progress(state) < 1:
         started = time.monotonic()
         rate = learning_rate(configuration, state.step, budget.progress(state))
-        loss = train_step(state, forward, draw_batch(pool, configuration, state.step), rate)
+        loss = train_step(state, forward, draw_batch(pool, configuration.batch, configuration.seed, state.step), rate)
         state.elapsed_s += time.monotonic() - started
         running, since = running + loss, since + 1
         if state.step % schedule.log_every_steps == 0:
@@ -268,17 +114,19 @@ def train(
             save_checkpoint(state, output / "checkpoint.pt")
             stored_at = state.elapsed_s
         if state.elapsed_s - evaluated_at > schedule.evaluate_every_minutes * 60:
-            report(state, held_out, configuration.batch)
+            report(state, held_out, configuration.batch, sampler)
             evaluated_at = state.elapsed_s
     save_checkpoint(state, output / "checkpoint.pt")
-    report(state, held_out, configuration.batch)
+    report(state, held_out, configuration.batch, sampler)
 
 
-def report(state: State, held_out: Pool, batch: int) -> None:
-    """Print the held-out loss of the averaged weights per noise level."""
+def report(state: State, held_out: Pool, batch: int, sampler: Sampler | None) -> None:
+    """Print the held-out loss of the averaged weights per noise level, and draw a sheet of samples."""
     losses = held_out_losses(state.average, held_out, batch)
     listing = " ".join(f"{sigma}:{loss:.4f}" for sigma, loss in losses.items())
     print(f"held-out step {state.step} minutes {state.elapsed_s / 60:.1f} loss by sigma {listing}", flush=True)
+    if sampler is not None:
+        sampler(state)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -296,6 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=Configuration.batch)
     parser.add_argument("--channels", type=int, nargs=3, default=Configuration.channels)
     parser.add_argument("--learning-rate", type=float, default=Configuration.learning_rate)
+    parser.add_argument("--no-samples", dest="samples", action="store_false", help="draw no sheets")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     options = parser.parse_args(arguments)
     if options.minutes is None and options.steps is None:
@@ -310,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
         scenes=options.scenes,
         compile=options.compile,
     )
-    codec = load_or_fit_codec(options.output / "codec", options.from_weights)
+    codec = load_or_fit_codec(options.output / "codec", options.from_weights, min(options.scenes, BASIS_SCENES))
     tokenizer, encoder = load_text_encoder(options.text_encoder or packaged_folder())
     common = {"codec": codec, "tokenizer": tokenizer, "encoder": encoder, "workers": options.threads}
     pool = cached_pool(
@@ -322,13 +171,29 @@ def main(arguments: list[str] | None = None) -> None:
         split="held-out",
         **common,
     )
-    assert pool.tokens.shape[1] == MAX_TOKENS
     state = start_state(configuration, codec, options.from_weights)
+
+    def sample(state: State) -> None:
+        pipeline = EmblemPipeline(
+            state.average, FlowMatchEulerDiscreteScheduler(), codec, text_encoder=encoder, tokenizer=tokenizer
+        )
+        pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
+        draw_sheet(pipeline, NATIVE_SIDE_PIXELS).save(options.output / f"samples-{state.step:06}.png")
+
     if options.resume:
         load_checkpoint(state, options.output / "checkpoint.pt")
     count = sum(p.numel() for p in state.model.parameters())
     print(f"parameters {count} scenes {len(pool.latents)} step {state.step}", flush=True)
-    train(state, pool, held_out, configuration, Budget(options.minutes, options.steps), Schedule(), options.output)
+    train(
+        state,
+        pool,
+        held_out,
+        configuration,
+        Budget(options.minutes, options.steps),
+        Schedule(),
+        options.output,
+        sample if options.samples else None,
+    )
 
 
 def load_codec(folder: Path) -> EmblemCodec:
@@ -337,13 +202,13 @@ def load_codec(folder: Path) -> EmblemCodec:
     return codec
 
 
-def load_or_fit_codec(folder: Path, weights: Path | None) -> EmblemCodec:
+def load_or_fit_codec(folder: Path, weights: Path | None, scenes: int = BASIS_SCENES) -> EmblemCodec:
     """The codec of this run: from shipped weights, from an earlier call, or fitted now and stored."""
     if weights is not None:
         return load_codec(weights / "codec")
     if not folder.exists():
         codec = EmblemCodec()
-        prepare_codec(codec)
+        prepare_codec(codec, scenes)
         codec.save_pretrained(folder)
     return load_codec(folder)
 

@@ -1,0 +1,87 @@
+"""The training objective: flow matching with picture prediction, over batches that are functions of seed and step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from generator.training.dataset import Pool
+
+TIMESTEPS = 1000
+CAPTION_DROPOUT = 0.1
+NOISE_LOGIT_MEAN = 0.4  # sigma = sigmoid(N(mean, 1)): a little more time at high noise, where content is decided
+FOREGROUND_WEIGHT = 2.0
+SMALLEST_WEIGHTED_SIGMA = 0.1
+HELD_OUT_SIGMAS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's material: clean and noisy latents (N, C, 16, 16), sigma (N,), conditioning, weights."""
+
+    clean: Tensor
+    noisy: Tensor
+    sigma: Tensor
+    tokens: Tensor
+    mask: Tensor
+    pooled: Tensor
+    weight: Tensor
+
+
+def draw_batch(pool: Pool, size: int, seed: int, step: int) -> Batch:
+    """The batch of this step: a function of the seed and the step alone."""
+    source = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    rows = torch.randint(len(pool.latents), (size,), generator=source)
+    sigma = torch.sigmoid(NOISE_LOGIT_MEAN + torch.randn(size, generator=source))
+    keep = torch.rand(size, generator=source) >= CAPTION_DROPOUT
+    clean = pool.latents[rows].float()
+    noise = torch.randn(clean.shape, generator=source)
+    return make_batch(pool, rows, clean, noise, sigma, pool.caption[rows] * keep)
+
+
+def make_batch(pool: Pool, rows: Tensor, clean: Tensor, noise: Tensor, sigma: Tensor, captions: Tensor) -> Batch:
+    """Interpolate towards the noise (x = (1 - sigma) clean + sigma noise) and attach the conditioning."""
+    s = sigma[:, None, None, None]
+    condition = pool.conditioning(captions)
+    weight = 1 + FOREGROUND_WEIGHT * pool.coverage[rows].float()[:, None]
+    noisy = (1 - s) * clean + s * noise
+    return Batch(clean, noisy, sigma, condition.tokens, condition.mask, condition.pooled, weight)
+
+
+def flow_loss(model: Any, batch: Batch) -> Tensor:
+    """Flow-matching loss per example (N,): the squared error of the velocity that the predicted picture implies.
+
+    The network predicts the clean latents (Li & He, 2025, "Back to Basics: Let Denoising Generative Models
+    Denoise"); velocity error is picture error divided by sigma, which is bounded below here.
+    """
+    with torch.autocast("cpu", torch.bfloat16):
+        predicted = model(
+            batch.noisy,
+            batch.sigma * TIMESTEPS,
+            batch.tokens,
+            class_labels=batch.pooled,
+            encoder_attention_mask=batch.mask,
+        ).sample
+    error = (predicted.float() - batch.clean).square() * batch.weight
+    loss: Tensor = error.mean((1, 2, 3)) / batch.sigma.clamp(min=SMALLEST_WEIGHTED_SIGMA).square()
+    return loss
+
+
+@torch.no_grad()
+def held_out_losses(model: nn.Module, pool: Pool, batch_size: int) -> dict[float, float]:
+    """Mean loss at fixed noise levels over held-out scenes, with fixed noise."""
+    losses = {}
+    for sigma in HELD_OUT_SIGMAS:
+        source = torch.Generator().manual_seed(round(sigma * 1000))
+        total, count = 0.0, len(pool.latents)
+        for start in range(0, count, batch_size):
+            rows = torch.arange(start, min(start + batch_size, count))
+            clean = pool.latents[rows].float()
+            noise = torch.randn(clean.shape, generator=source)
+            batch = make_batch(pool, rows, clean, noise, torch.full((len(rows),), sigma), pool.caption[rows])
+            total += float(flow_loss(model, batch).sum())
+        losses[sigma] = total / count
+    return losses
