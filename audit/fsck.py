@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, Unpack
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, Row, func, select, text
 
@@ -33,7 +33,7 @@ from audit.records import ObjectReference, VaultReference
 from audit.tables import audit_events, ledger_checkpoints, ledger_leaves, ledger_queue, ledger_tiles
 from audit.vault import Vault
 
-_Row: TypeAlias = "Row[Unpack[tuple[Any, ...]]]"
+_Row: TypeAlias = "Row[*tuple[Any, ...]]"
 
 BATCH_EVENTS = 1000
 MAX_DIFFERENCES = 200
