@@ -1,0 +1,8 @@
+"""The invisible mark: 64 bits that lead from pixels back to a record. `block_mark.BlockMark` is the built-in one."""
+
+from __future__ import annotations
+
+from provenance.watermark.mark import Detection, Geometry, Watermark, WatermarkKey
+from provenance.watermark.payload import RecordMark, random_short_id
+
+__all__ = ["Detection", "Geometry", "RecordMark", "Watermark", "WatermarkKey", "random_short_id"]
