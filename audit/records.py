@@ -98,6 +98,8 @@ class Sampling:
     count: Annotated[int | None, Doc("Images asked for.")] = None
     batch: Annotated[int | None, Doc("Batch size in which the image was made.")] = None
     threads: Annotated[int | None, Doc("CPU threads in use.")] = None
+    index: Annotated[int | None, Doc("Place in the batch, from 0.")] = None
+    scheduler: Annotated[str | None, Doc("Sampling scheduler.")] = None
     device: Annotated[str | None, Doc("Where it ran.")] = None
 
 
