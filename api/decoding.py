@@ -39,6 +39,11 @@ class DecodedImage:
     notes: tuple[str, ...]
 
     @property
+    def media_type(self) -> str:
+        """Media type of the source ("image/png", ...)."""
+        return f"image/{self.format.lower()}"
+
+    @property
     def width(self) -> int:
         """Pixels from left to right, after EXIF orientation."""
         return int(self.pixels.shape[1])

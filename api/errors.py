@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class ServiceError(Exception):
@@ -20,6 +21,18 @@ class ServiceError(Exception):
         self.message = message
         self.parameter = parameter
         self.record_id = record_id
+
+    def to_document(self) -> dict[str, Any]:
+        """The one JSON form of an error, over HTTP (OpenAI's shape) and on the command line."""
+        document: dict[str, Any] = {
+            "type": self.kind,
+            "code": self.code,
+            "message": self.message,
+            "param": self.parameter,
+        }
+        if self.record_id is not None:
+            document["record_id"] = self.record_id
+        return {"error": document}
 
 
 class InvalidInputError(ServiceError):
@@ -92,13 +105,14 @@ class RefusedError(ServiceError):
     code = "moderation_blocked"
     kind = "image_generation_user_error"
     http_status = 400
+    verb = "refused"
 
     def __init__(
         self, *, stage: str, categories: Sequence[str], policy_id: str, policy_version: str, record_id: str
     ) -> None:
         names = ", ".join(categories)
         super().__init__(
-            f"refused at stage '{stage}' by policy {policy_id} {policy_version}: {names}",
+            f"{self.verb} at stage '{stage}' by policy {policy_id} {policy_version}: {names}",
             parameter="prompt" if stage == "prompt" else None,
             record_id=record_id,
         )
@@ -106,6 +120,24 @@ class RefusedError(ServiceError):
         self.categories = tuple(categories)
         self.policy_id = policy_id
         self.policy_version = policy_version
+
+    def to_document(self) -> dict[str, Any]:
+        """As for every error, with stage, categories and policy."""
+        document = super().to_document()
+        document["error"] |= {
+            "stage": self.stage,
+            "categories": list(self.categories),
+            "policy": self.policy_id,
+            "policy_version": self.policy_version,
+        }
+        return document
+
+
+class HeldError(RefusedError):
+    """The policy holds the request for review by a person; nothing was generated."""
+
+    code = "held_for_review"
+    verb = "held for review"
 
 
 class BusyError(ServiceError):

@@ -116,25 +116,27 @@ class RecordStore:
         )
         return None
 
-    def close(self, connection: Connection, record_id: str, state: str, *, image_sha256: str | None = None) -> None:
-        """Move an open record of this process to its final state, in the transaction that writes its event.
+    def close(
+        self, connection: Connection, record_ids: Sequence[str], state: str, *, image_sha256: str | None = None
+    ) -> None:
+        """Move open records of this process to their final state, in the transaction that writes the event.
 
         Raises:
-            AttemptLostError: the lease expired and another process has closed the record.
+            AttemptLostError: the lease expired and another process has closed a record.
         """
         closed = connection.execute(
             update(records)
             .where(
-                records.c.record_id == record_id,
+                records.c.record_id.in_(record_ids),
                 records.c.state == "open",
                 records.c.lease_owner == self._owner,
             )
             .values(state=state, image_sha256=image_sha256)
         )
-        if closed.rowcount != 1:
+        if closed.rowcount != len(record_ids):
             raise AttemptLostError(
                 "this attempt's lease expired and it was closed as abandoned; send the request again",
-                record_id=record_id,
+                record_id=record_ids[0],
             )
 
     def expire(self, connection: Connection) -> list[Record]:

@@ -43,7 +43,6 @@ class Settings(BaseSettings):
     threads: int | None = Field(None, ge=1, description="CPU threads for models; unset: all cores.")
     lease_s: float = Field(30.0, gt=0, description="An attempt without heartbeat for this long is abandoned.")
     queue_length: int = Field(16, ge=1, description="Requests that may wait before callers get `busy`.")
-    max_prompt_characters: int = Field(4000, ge=1)
     max_upload_bytes: int = Field(64 * 1024 * 1024, ge=1)
     max_pixels: int = Field(100_000_000, ge=1)
     decode_timeout_s: float = Field(20.0, gt=0)

@@ -1,0 +1,405 @@
+"""The composition root: every part is made here, on first use, and given what it needs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from api.boundaries import configured, unavailable
+from api.database import Database, open_database, process_id
+from api.decoding import DecodedImage, DecodeLimits
+from api.errors import ServiceError, UnreadableSourceError
+from api.keys import Caller, KeyStore, Role
+from api.places import Places
+from api.records import RecordStore
+from api.settings import Settings
+from audit import events
+from audit.events import Event
+
+if TYPE_CHECKING:
+    from api.decode_worker import DecodeWorker
+    from api.generate import GenerationFlow
+    from api.marking import Marking
+    from api.publishing import Publisher
+    from api.results import Results
+    from api.screening import Screening
+    from api.sentence_encoder import LoadedEncoder
+    from api.verify import VerificationFlow
+    from audit.fsck import FsckReport
+    from audit.ledger import Checkpoint
+    from audit.log import AuditLog
+    from audit.objects import ObjectStore
+    from audit.vault import Vault
+    from generator.card import ModelCard
+    from generator.catalogue import ModelCatalogue
+    from generator.engine import Engine
+    from safety.duplicates.index import ReferenceIndex
+    from safety.duplicates.ingest import IngestReport
+    from safety.policy import Policy
+    from safety.registry import BuiltChecks
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """The present time with its zone."""
+    return datetime.now(UTC)
+
+
+class Imprimatur:
+    """The service: a context manager over everything that has a life. Parts are made when first asked for."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> None:
+        """Open the database and close what crashed processes left open.
+
+        Raises:
+            UnavailableError: no database.
+            ConfigurationError: a setting or key file is wrong.
+        """
+        self.settings = settings
+        self.clock = clock
+        self.database: Database = open_database(settings)
+        self.records = RecordStore(self.database.engine, owner=process_id(), lease_s=settings.lease_s)
+        self.keys = KeyStore(self.database.engine)
+        self.places = Places(settings.queue_length)
+        self.decode_limits = DecodeLimits(settings.max_upload_bytes, settings.max_pixels)
+        self._engines: dict[str, Engine] = {}
+        self._engines_lock = threading.Lock()
+        try:
+            self.close_abandoned()
+        except BaseException:
+            self.database.close()
+            raise
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def log(self) -> AuditLog:
+        """The audit log."""
+        from audit.ledger import LedgerKey
+        from audit.log import AuditLog
+
+        with configured():
+            key = LedgerKey.load_or_create(self.settings.keys_dir / "ledger.key", self.settings.origin)
+        return AuditLog(self.database.engine, key, self.clock)
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Personal data, encrypted, erasable."""
+        from audit.vault import Vault
+
+        return Vault(self.database.engine, self.settings.keys_dir / "vault", self.clock)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """Files by their digest, encrypted under their subject's key."""
+        from audit.objects import ObjectStore
+
+        with configured():
+            return ObjectStore(self.settings.object_store_url, self.vault)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        from safety.policy import Policy
+
+        with configured():
+            return Policy.from_file(self.settings.policy_path) if self.settings.policy_path else Policy.default()
+
+    @cached_property
+    def encoder(self) -> LoadedEncoder:
+        """The sentence encoder that the generator and the prompt check share."""
+        from api.sentence_encoder import load_encoder
+
+        return load_encoder()
+
+    @cached_property
+    def references(self) -> ReferenceIndex:
+        """The index of listed works."""
+        from safety.duplicates.index import ReferenceIndex
+
+        return ReferenceIndex(self.database.engine, self.clock)
+
+    @cached_property
+    def checks(self) -> BuiltChecks:
+        """The checks that the policy asks for."""
+        from safety.prompt.encoder import MiniLmEncoder
+        from safety.registry import CheckDependencies, default_registry
+
+        encoder = MiniLmEncoder(self.encoder.model, self.encoder.tokenizer, self.encoder.digest)
+        with configured():
+            return default_registry().build(self.policy, CheckDependencies(encoder, self.references))
+
+    @cached_property
+    def catalogue(self) -> ModelCatalogue:
+        """The models that may be used: the embedded one, and the cards in `models_dir`."""
+        from generator.catalogue import EMBLEM_CARD, ModelCatalogue
+
+        folder = self.settings.models_dir
+        with configured():
+            further = sorted(folder.glob("*.yaml")) if folder else []
+            return ModelCatalogue.from_files([EMBLEM_CARD, *further])
+
+    @cached_property
+    def marking(self) -> Marking:
+        """The watermark's two keys."""
+        from api.marking import Marking, laboratory_mark, service_mark
+
+        with configured():
+            service = service_mark(self.settings.keys_dir / "watermark.key")
+        return Marking(service, laboratory_mark(), self.records)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Encoding, signing, reading back."""
+        from api.publishing import Publisher
+        from provenance.development_ca import development_signer
+        from provenance.signer import PemSigner
+        from provenance.trust import TrustList, official_trust_list
+
+        settings = self.settings
+        with configured():
+            if settings.signing_certificates is None or settings.signing_key is None:
+                signer = development_signer(settings.keys_dir / "development-ca", self.clock)
+            else:
+                password = settings.signing_key_passphrase
+                signer = PemSigner.load(
+                    settings.signing_certificates,
+                    settings.signing_key,
+                    password=password.get_secret_value().encode() if password else None,
+                )
+            trust = TrustList.load(settings.trust_anchors) if settings.trust_anchors else official_trust_list()
+        return Publisher(signer, trust, settings.provider)
+
+    @cached_property
+    def decoder(self) -> DecodeWorker:
+        """The bounded decoder for foreign bytes."""
+        from api.decode_worker import DecodeWorker
+
+        return DecodeWorker(self.decode_limits, timeout_s=self.settings.decode_timeout_s)
+
+    @cached_property
+    def results(self) -> Results:
+        """Records read back from the log."""
+        from api.results import Results
+
+        return Results(self)
+
+    @cached_property
+    def generation(self) -> GenerationFlow:
+        """The flow of a generation."""
+        from api.generate import GenerationFlow
+
+        return GenerationFlow(self)
+
+    @cached_property
+    def verification(self) -> VerificationFlow:
+        """The flow of a verification."""
+        from api.verify import VerificationFlow
+
+        return VerificationFlow(self)
+
+    @cached_property
+    def screening(self) -> Screening:
+        """Prompt checks alone."""
+        from api.screening import Screening
+
+        return Screening(self.checks.prompt, self.policy)
+
+    # -- acts ----------------------------------------------------------------------------------------------------
+
+    def card(self, model_id: str | None) -> ModelCard:
+        """The card of a model, or of the default model. Raises `UnknownModelError`."""
+        return self.catalogue.get(model_id or self.settings.model)
+
+    def engine(self, model_id: str) -> Engine:
+        """The engine of a model; loads nothing before its first use."""
+        from generator.diffusion import DiffusionEngine
+
+        with self._engines_lock:
+            if model_id not in self._engines:
+                card = self.card(model_id)
+                self._engines[model_id] = DiffusionEngine(
+                    card, self._shared_components(card), threads=self.settings.threads
+                )
+            return self._engines[model_id]
+
+    def _shared_components(self, card: ModelCard) -> dict[str, object]:
+        """Parts of a pipeline that are passed in rather than stored with the model, if the card names ours."""
+        if card.text_encoder_digest is None:
+            return {}
+        if card.text_encoder_digest != self.encoder.digest:
+            raise ConfigurationError(
+                f"model {card.id} needs a text encoder with SHA-256 {card.text_encoder_digest}, which is not here"
+            )
+        return {"text_encoder": self.encoder.model, "tokenizer": self.encoder.tokenizer}
+
+    def warm_up(self) -> None:
+        """Load everything that a request needs, so that the first one does not wait and a fault shows at start."""
+        engine: Any = self.engine(self.card(None).id)
+        engine.load()
+        # Made here and not at first use, because two threads that ask at once would make two.
+        _ = self.checks, self.marking, self.publisher, self.log, self.objects, self.decoder, self.results
+        _ = self.generation, self.verification, self.screening
+
+    def local_caller(self) -> Caller:
+        """Who uses the command line: the operator, with every role."""
+        return Caller(self.settings.tenant, f"{self.settings.tenant}/cli", frozenset({Role.ADMIN}))
+
+    def decode(self, data: bytes) -> DecodedImage:
+        """Decode foreign bytes in the bounded worker. Raises `InvalidInputError`."""
+        return self.decoder.decode(data)
+
+    def read_source(self, source: str) -> bytes:
+        """The bytes of a file or URL.
+
+        Raises:
+            UnreadableSourceError, ImageTooLargeError: as they say.
+        """
+        from api.errors import ImageTooLargeError
+        from api.fetching import fetch, is_url
+
+        limit = self.settings.max_upload_bytes
+        if is_url(source):
+            return fetch(source, max_bytes=limit, allow_private=self.settings.url_private_addresses)
+        try:
+            with Path(source).open("rb") as stream:
+                data = stream.read(limit + 1)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise UnreadableSourceError(f"{source} cannot be read: {reason}") from error
+        if len(data) > limit:
+            raise ImageTooLargeError(f"{source} has more than {limit} bytes")
+        return data
+
+    def inspect(self, data: bytes) -> list[dict[str, Any]]:
+        """The findings of all image checks on one file, as JSON."""
+        from api.entries import finding_document
+        from safety.checks import run_checks
+
+        findings = run_checks(self.checks.image, self.decode(data).pixels)
+        return [finding_document(finding) for finding in findings]
+
+    def add_references(
+        self, folder: Path, *, rights_claim: str | None, progress: Callable[[int, int], None] | None
+    ) -> IngestReport:
+        """List the image files under a folder, and log that."""
+        from safety.duplicates.ingest import ingest_folder
+
+        report = ingest_folder(
+            folder,
+            self.references,
+            lambda data: self.decode(data).pixels,
+            rights_claim=rights_claim,
+            progress=progress,
+        )
+        if report.added:
+            snapshot = self.references.snapshot().id
+            self.append(Event(None, events.ReferencesAdded(
+                snapshot=snapshot, count=len(report.added), sources=(rights_claim or str(folder),)
+            )))  # fmt: skip
+        return report
+
+    def withdraw_reference(self, reference_id: str, *, reason: str) -> None:
+        """Take a work out of the search, and log that. Raises `NotFoundError`."""
+        from api.errors import NotFoundError
+        from safety.errors import ReferenceIndexError
+
+        try:
+            self.references.withdraw(reference_id)
+        except ReferenceIndexError as error:
+            raise NotFoundError(str(error)) from error
+        snapshot = self.references.snapshot().id
+        self.append(Event(None, events.ReferencesWithdrawn(
+            snapshot=snapshot, count=1, reason=reason, references=(reference_id,)
+        )))  # fmt: skip
+
+    def create_key(self, *, tenant: str, name: str, roles: Iterable[str]) -> tuple[str, str]:
+        """Make an API key, and log that in the same transaction; returns its id and the key."""
+        with unavailable(), self.database.engine.begin() as connection:
+            made = self.keys.create(connection, tenant=tenant, name=name, roles=frozenset(Role(role) for role in roles))
+            body = events.KeyCreated(purpose="api", key_id=made[0], details={"tenant": tenant})
+            event_id = self.log.append(Event(None, body), connection)
+        self.log.include(event_id)
+        return made
+
+    def revoke_key(self, key_id: str) -> None:
+        """Revoke an API key, and log that in the same transaction."""
+        with unavailable(), self.database.engine.begin() as connection:
+            self.keys.revoke(connection, key_id)
+            event_id = self.log.append(Event(None, events.KeyRevoked(purpose="api", key_id=key_id)), connection)
+        self.log.include(event_id)
+
+    def append(self, event: Event) -> None:
+        """Write an event and wait until it is in a checkpoint."""
+        with unavailable():
+            self.log.record(event)
+
+    def log_rejection(self, flow: str, error: ServiceError, *, tenant: str) -> None:
+        """Log that an input could not be used: what was wrong with it, not the input."""
+        self.append(
+            Event(
+                None,
+                events.Rejected(
+                    flow=flow,
+                    error=error.code,
+                    message=error.message[:500],
+                    parameter=error.parameter,
+                    tenant=tenant,
+                ),
+            )
+        )
+
+    def fsck(self) -> FsckReport:
+        """Rebuild the ledger from the events and compare everything with everything."""
+        from audit.fsck import fsck
+
+        with unavailable():
+            return fsck(self.database.engine, self.log, self.vault, self.objects)
+
+    def checkpoint(self) -> Checkpoint:
+        """A signed checkpoint of everything recorded so far."""
+        with unavailable():
+            return self.log.checkpoint()
+
+    def close_abandoned(self) -> list[str]:
+        """Close attempts whose lease has expired, each with its event; returns their record ids."""
+        with unavailable(), self.database.engine.begin() as connection:
+            expired = self.records.expire(connection)
+            for record in expired:
+                body = events.Abandoned(
+                    attempt=record.record_id, reason="the lease expired without an end of the attempt"
+                )
+                self.log.append(Event(record.record_id, body), connection)
+        if expired:
+            with unavailable():
+                self.log.checkpoint()
+        return [record.record_id for record in expired]
+
+    def health(self) -> dict[str, Any]:
+        """Whether the service can work: `status` is green, yellow (soon not) or red, with each part."""
+        from api.health import health
+
+        return health(self)
+
+    def close(self) -> None:
+        """Give everything back."""
+        if "decoder" in self.__dict__:
+            self.decoder.close()
+        for engine in self._engines.values():
+            engine.close()
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

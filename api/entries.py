@@ -1,0 +1,185 @@
+"""What the flows write into the audit log: the bodies of events, from the other packages' values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from audit import events, records
+from audit.canonical import decimal_string
+from audit.events import Body
+from generator.card import ModelCard
+from generator.image import GeneratedImage
+from generator.request import ResolvedRequest
+from safety.duplicates.check import LISTED_WORK
+from safety.findings import Finding, decimal
+from safety.policy import Decision
+
+if TYPE_CHECKING:
+    from api.marking import ReadBack
+    from api.publishing import Published
+
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON for callers: its record, with score and threshold as numbers."""
+    document: dict[str, Any] = dict(finding.to_record())
+    for name in ("score", "threshold", "elapsed_s"):
+        document[name] = float(document[name])
+    return document
+
+
+def received(
+    request: ResolvedRequest,
+    *,
+    tenant: str,
+    actor: records.VaultReference,
+    prompt: records.VaultReference,
+    card: ModelCard,
+    idempotency_key: str | None,
+) -> Body:
+    """A request was accepted."""
+    return events.Received(
+        task=request.task,
+        tenant=tenant,
+        actor=actor,
+        prompt=prompt,
+        sampling=records.Sampling(
+            width=request.width,
+            height=request.height,
+            seed=str(request.seed),
+            steps=request.steps,
+            guidance=decimal_string(request.guidance),
+            count=request.count,
+        ),
+        model=records.Model(id=card.id, digest=card.digest, engine=card.engine),
+        idempotency_key=hashlib.sha256(idempotency_key.encode()).hexdigest() if idempotency_key else None,
+    )
+
+
+def refused(decision: Decision, findings: Sequence[Finding]) -> Body:
+    """The policy refused the prompt or an image."""
+    return events.Refused(
+        stage=decision.stage.value,
+        decision=_decision(decision),
+        findings=_findings(findings),
+        policy=_policy(decision),
+    )
+
+
+def held(decision: Decision, findings: Sequence[Finding], objects: Sequence[records.ObjectReference] = ()) -> Body:
+    """The policy holds the prompt or an image for review."""
+    return events.Held(
+        stage=decision.stage.value,
+        decision=_decision(decision),
+        findings=_findings(findings),
+        policy=_policy(decision),
+        objects=tuple(objects),
+    )
+
+
+def failed(step: str, cause: str) -> Body:
+    """A step could not run."""
+    return events.Failed(stage=step, error=cause.split(":", 1)[0][:200], message=cause[:2000])
+
+
+def released(
+    *,
+    published: Published,
+    image: GeneratedImage,
+    image_format: str,
+    decision: Decision,
+    findings: Sequence[Finding],
+    read_back: ReadBack,
+    stored: records.ObjectReference,
+    prompt: records.VaultReference,
+    actor: records.VaultReference,
+    tenant: str,
+    card: ModelCard,
+) -> Body:
+    """An image may leave."""
+    return events.Released(
+        image_sha256=hashlib.sha256(published.data).hexdigest(),
+        media_type=MEDIA_TYPES[image_format],
+        width=image.width,
+        height=image.height,
+        origin="created",
+        credential=published.credential,
+        fingerprint=published.fingerprint.iscc,
+        perceptual_hash=published.fingerprint.phash,
+        decision=_decision(decision),
+        findings=_findings(findings),
+        policy=_policy(decision),
+        model=records.Model(id=card.id, digest=card.digest, engine=card.engine),
+        sampling=records.Sampling(
+            width=image.width,
+            height=image.height,
+            seed=str(image.seed),
+            steps=image.steps,
+            guidance=decimal_string(image.guidance),
+            batch=image.batch_size,
+            threads=image.threads,
+            scheduler=image.scheduler,
+            index=image.index,
+        ),
+        watermark=records.Watermark(
+            payload=read_back.payload,
+            algorithm=read_back.algorithm,
+            read_back=True,
+            confidence=decimal_string(read_back.confidence),
+        ),
+        nearest_reference=_nearest(findings),
+        prompt=prompt,
+        actor=actor,
+        tenant=tenant,
+        objects=(stored,),
+    )
+
+
+def _nearest(findings: Sequence[Finding]) -> records.NearestReference | None:
+    for finding in findings:
+        if finding.category == LISTED_WORK and "snapshot" in finding.evidence:
+            evidence: Any = finding.evidence
+            nearest = evidence["nearest"][0] if evidence["nearest"] else {}
+            distance = nearest.get("distance_bits")
+            return records.NearestReference(
+                reference=nearest.get("reference"),
+                snapshot=evidence["snapshot"],
+                distance=None if distance is None else str(distance),
+                threshold=decimal(finding.threshold),
+            )
+    return None
+
+
+def _findings(findings: Sequence[Finding]) -> tuple[records.Finding, ...]:
+    return tuple(
+        records.Finding(
+            check=finding.check,
+            version=finding.version,
+            category=finding.category,
+            outcome=finding.outcome.value,
+            score=decimal(finding.score),
+            threshold=decimal(finding.threshold),
+            model_digest=finding.model_digest,
+            elapsed_ms=decimal_string(round(finding.elapsed_s * 1000, 3)),
+            evidence=finding.to_record()["evidence"],  # type: ignore[arg-type]  # it is a mapping by construction
+        )
+        for finding in findings
+    )
+
+
+def _decision(decision: Decision) -> records.Decision:
+    return records.Decision(
+        outcome=decision.outcome.value,
+        stage=decision.stage.value,
+        reasons=tuple(
+            records.Reason(reason.stage.value, reason.category, reason.check, reason.action.value)
+            for reason in decision.reasons
+        ),
+    )
+
+
+def _policy(decision: Decision) -> records.Policy:
+    return records.Policy(id=decision.policy_id, version=str(decision.policy_version), digest=decision.policy_digest)
