@@ -29,6 +29,7 @@ class SignedImage:
     """The bytes that ship, and what a validator says of them. Any later change breaks the credential."""
 
     data: bytes = field(repr=False)
+    manifest_store: bytes = field(repr=False)
     report: CredentialReport
 
     @property
@@ -59,7 +60,7 @@ def sign_credential(
             f"Format {image_format!r} cannot be signed; expected one of {', '.join(SIGNABLE_FORMATS)}."
         )
     require_signable(description, signer, clock())
-    data = _sign(image, media_type, description, signer)
+    data, manifest_store = _sign(image, media_type, description, signer)
     report = read_credential(data, media_type, trust=None)
     if report.state != "valid":
         failures = ", ".join(code.code for code in report.codes if code.outcome == "failure") or report.problem
@@ -67,7 +68,7 @@ def sign_credential(
             f"The freshly signed image does not validate (state {report.state}: {failures}); "
             "check that certificate chain and key belong together. The image must not be released."
         )
-    return SignedImage(data, report)
+    return SignedImage(data, manifest_store, report)
 
 
 class _Recording:
@@ -85,7 +86,8 @@ class _Recording:
             return b""  # the SDK's sign of failure that it does not log on its own
 
 
-def _sign(image: bytes, media_type: str, description: ManifestDescription, signer: Signer) -> bytes:
+def _sign(image: bytes, media_type: str, description: ManifestDescription, signer: Signer) -> tuple[bytes, bytes]:
+    """The signed file, and the manifest store (JUMBF) inside it."""
     import c2pa
 
     algorithm = c2pa.C2paSigningAlg[signer.alg.upper()]
@@ -101,7 +103,7 @@ def _sign(image: bytes, media_type: str, description: ManifestDescription, signe
         ):
             if description.thumbnail_jpeg is not None:
                 builder.add_resource(THUMBNAIL_IDENTIFIER, io.BytesIO(description.thumbnail_jpeg))
-            builder.sign(sdk_signer, media_type, io.BytesIO(image), signed)
+            manifest_store = builder.sign(sdk_signer, media_type, io.BytesIO(image), signed)
     except c2pa.C2paError as error:
         if recording.cause is not None:
             raise SignerError(
@@ -116,4 +118,4 @@ def _sign(image: bytes, media_type: str, description: ManifestDescription, signe
                 else "."
             )
         ) from error
-    return signed.getvalue()
+    return signed.getvalue(), manifest_store
