@@ -28,13 +28,13 @@ FALSE_POSITIVE_RATE: Final = ORIENTATIONS / 2**CHECK_BITS
 
 # Strength, in orthonormal DCT units of grey levels. A coefficient of 8 is a ripple of ±1.4 levels across a block;
 # JPEG at quality 50 quantises these frequencies in steps of 11 and 12, and would round anything under 6 to zero.
-FLAT_STRENGTH: Final = 8.0
-MAXIMUM_STRENGTH: Final = 16.0
-TEXTURE_SHARE: Final = 0.4  # of the local root mean square: masking
+FLAT_STRENGTH: Final = 8.5
+MAXIMUM_STRENGTH: Final = 18.0
+TEXTURE_SHARE: Final = 0.6  # of the local root mean square: masking
 ACTIVITY_FLOOR: Final = 4.0
 MAXIMUM_GAIN: Final = 2.0
 MINIMUM_PSNR_DB: Final = 42.3
-HEADROOM_LEVELS: Final = 1  # white 255 gives way to 254, black 0 to 1, where the picture is saturated
+HEADROOM_LEVELS: Final = 1  # saturated channels give way by this much, so that a ripple can go both ways
 ITERATIONS: Final = 2
 
 _GEOMETRY: Final[tuple[tuple[bool, Literal[0, 90, 180, 270]], ...]] = (
@@ -73,7 +73,7 @@ class BlockMark:
         _require_size(require_pixels(pixels))
         if not 0 <= payload < 1 << PAYLOAD_BITS:
             raise PayloadError(f"Payload {payload} does not fit into {PAYLOAD_BITS} bits.")
-        base = _with_headroom(pixels)
+        base = np.clip(pixels, HEADROOM_LEVELS, 255 - HEADROOM_LEVELS)
         image = transform.to_image(base)
         change = self._change(transform.luma_grid(image), image.size, payload)
         ripple = np.rint(transform.stretch(change, image.size)).astype(np.int16)
@@ -87,7 +87,7 @@ class BlockMark:
         carriers = self._spreading.carriers
         host = transform.forward(luma)
         activity = _activity(host)
-        strength = np.clip(TEXTURE_SHARE * activity, FLAT_STRENGTH, MAXIMUM_STRENGTH)
+        strength = np.clip(TEXTURE_SHARE * _texture(host), FLAT_STRENGTH, MAXIMUM_STRENGTH)
         weights = _at(1.0 / activity, carriers)
         strengths = _at(strength, carriers)
         target = (weights * strengths).sum(axis=1)
@@ -142,6 +142,13 @@ def _activity(coefficients: transform.Coefficients) -> NDArray[np.float32]:
     return activity
 
 
+def _texture(coefficients: transform.Coefficients) -> NDArray[np.float32]:
+    """Activity that hides a ripple: the third smallest of 3×3 blocks, so that a lone edge hides nothing beside it."""
+    root_mean_square = np.sqrt((coefficients**2).mean(axis=-1))
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(root_mean_square, 1, mode="reflect"), (3, 3))
+    return np.partition(windows.reshape(*root_mean_square.shape, 9), 2, axis=-1)[..., 2]
+
+
 def _at(per_block: NDArray[np.float32], carriers: NDArray[np.intp]) -> NDArray[np.float32]:
     values: NDArray[np.float32] = per_block.ravel()[carriers // len(transform.CARRIER_FREQUENCIES)]
     return values
@@ -152,17 +159,6 @@ def _within_psnr(coefficients: NDArray[np.float32]) -> NDArray[np.float32]:
     allowed = 255.0 / 10 ** (MINIMUM_PSNR_DB / 20)
     actual = float(np.sqrt((coefficients**2).sum() / transform.GRID**2))
     return coefficients if actual <= allowed else coefficients * np.float32(allowed / actual)
-
-
-def _with_headroom(pixels: Pixels) -> Pixels:
-    """Pixels pulled off white and black by one level, so that a ripple can go both ways."""
-    highest = np.maximum(np.maximum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
-    lowest = np.minimum(np.minimum(pixels[..., 0], pixels[..., 1]), pixels[..., 2])
-    white = highest > 255 - HEADROOM_LEVELS
-    black = (lowest < HEADROOM_LEVELS) & ~white
-    pulled = pixels.astype(np.int16) - white[..., None] * HEADROOM_LEVELS + black[..., None] * HEADROOM_LEVELS
-    headroom: Pixels = np.clip(pulled, 0, 255).astype(np.uint8)
-    return headroom
 
 
 def _agreement(soft: NDArray[np.float32], bits: NDArray[np.uint8]) -> float:
