@@ -1,0 +1,62 @@
+"""What other processes do in tests: append to the log, be killed, hold locks."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine
+
+from audit import AuditLog, LedgerKey, Vault
+from tests.audit.samples import failed
+
+ORIGIN = "log.example/imprimatur"
+
+
+def open_log(url: str, key_file: Path) -> AuditLog:
+    """A log as a service process opens it."""
+    key = LedgerKey.load_or_create(key_file, ORIGIN)
+    return AuditLog(create_engine(url), key, lambda: datetime.now(UTC))
+
+
+def record_many(url: str, key_file: Path, count: int, start: Any, results: Any) -> None:
+    """Records `count` events; puts (index, size, root) of each."""
+    log = open_log(url, key_file)
+    start.wait()
+    for number in range(count):
+        _, inclusion = log.record(failed(number))
+        results.put((inclusion.index, inclusion.checkpoint.size, inclusion.checkpoint.root))
+
+
+def record_for_ever(url: str, key_file: Path, acknowledged: Path) -> None:
+    """Records events until killed; notes each that `record` returned, durably enough for the parent to read."""
+    log = open_log(url, key_file)
+    with acknowledged.open("a", buffering=1) as file:
+        while True:
+            event_id, inclusion = log.record(failed())
+            file.write(f"{event_id} {inclusion.index}\n")
+
+
+def kill_in_transaction(url: str, key_file: Path, table: str) -> None:
+    """Appends an event, then dies by SIGKILL inside the sequencing transaction, right after writing `table`."""
+    from audit.ledger import storage
+
+    log = open_log(url, key_file)
+    event_id = log.append(failed())
+    original = getattr(storage, f"insert_{table}")
+
+    def die(*arguments: Any) -> None:
+        original(*arguments)
+        signal.raise_signal(signal.SIGKILL)
+
+    setattr(storage, f"insert_{table}", die)
+    log.include(event_id)
+
+
+def put_once(url: str, keys_folder: Path, subject: str, start: Any, results: Any) -> None:
+    """Stores one vault item; puts its reference and the text."""
+    vault = Vault(create_engine(url), keys_folder, lambda: datetime.now(UTC))
+    start.wait()
+    results.put(vault.put(subject, "prompt", subject.encode()))
