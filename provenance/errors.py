@@ -64,3 +64,7 @@ class PictureTooSmallError(WatermarkError):
 
 class PixelsError(ProvenanceError):
     """An array that is not uint8 RGB pixels of shape (height, width, 3)."""
+
+
+class FingerprintError(ProvenanceError):
+    """A text that is no fingerprint of this package's form."""

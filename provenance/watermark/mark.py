@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, runtime_checkable
 
+import numpy as np
+
 from provenance.errors import WatermarkError
 from provenance.pixels import Pixels
 
@@ -44,6 +46,11 @@ class Geometry:
     clockwise_degrees: Literal[0, 90, 180, 270] = 0
     offset_x: float = 0.0
     offset_y: float = 0.0
+
+    def align(self, pixels: Pixels) -> Pixels:
+        """The picture laid the way it was marked (mirrored and turned back); its scale stays."""
+        mirrored = pixels[:, ::-1] if self.mirrored else pixels
+        return np.ascontiguousarray(np.rot90(mirrored, -self.clockwise_degrees // 90))
 
 
 @dataclass(frozen=True)
