@@ -34,6 +34,7 @@ class CheckDeclaration:
 
     `categories` are all that its findings may carry. `measured_in` is the path of the committed table or
     document, relative to the repository, and `measured_on` one line on the material of that measurement.
+    `adjustable` says whether a policy's thresholds apply: not to checks that know only yes and no.
     """
 
     id: str
@@ -43,6 +44,7 @@ class CheckDeclaration:
     summary: str
     measured_on: str
     measured_in: str
+    adjustable: bool = True
 
 
 class PromptCheck(Protocol):
@@ -52,6 +54,10 @@ class PromptCheck(Protocol):
     def declaration(self) -> CheckDeclaration: ...
 
     def examine(self, prompt: str) -> list[Finding]: ...
+
+    def examine_many(self, prompts: Sequence[str]) -> list[list[Finding]]:
+        """What `examine` gives, for each prompt in order; faster than one at a time."""
+        ...
 
 
 class ImageCheck(Protocol):
@@ -84,6 +90,21 @@ def run_checks(checks: Iterable[PromptCheck] | Iterable[ImageCheck], subject: st
             findings.extend(found)
         except Exception as error:  # noqa: BLE001  # any failure must become a finding, never an escape
             findings.append(_error_finding(check.declaration, error, time.perf_counter() - started))
+    return findings
+
+
+def run_checks_on_many(checks: Iterable[PromptCheck], prompts: Sequence[str]) -> list[list[Finding]]:
+    """As `run_checks`, for each of `prompts` in order. A check that raises gives every prompt its error finding."""
+    findings: list[list[Finding]] = [[] for _ in prompts]
+    for check in checks:
+        started = time.perf_counter()
+        try:
+            for own, found in zip(findings, check.examine_many(prompts), strict=True):
+                own.extend(found)
+        except Exception as error:
+            failed = _error_finding(check.declaration, error, time.perf_counter() - started)
+            for own in findings:
+                own[:] = [finding for finding in own if finding.check != check.declaration.id] + [failed]
     return findings
 
 

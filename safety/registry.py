@@ -125,10 +125,10 @@ def default_registry() -> CheckRegistry:
 
     return CheckRegistry(
         [
-            RegisteredPromptCheck(rules.DECLARATION, lambda _, thresholds: rules.PromptRules.shipped(thresholds)),
+            RegisteredPromptCheck(rules.DECLARATION, lambda _dependencies, _thresholds: rules.PromptRules.shipped()),
             RegisteredPromptCheck(classifier.DECLARATION, _build_classifier),
             RegisteredImageCheck(
-                quality.DECLARATION, lambda _, thresholds: quality.QualityCheck(thresholds=thresholds)
+                quality.DECLARATION, lambda _dependencies, thresholds: quality.QualityCheck(thresholds=thresholds)
             ),
             RegisteredImageCheck(duplicates.DECLARATION, _build_duplicates),
         ]

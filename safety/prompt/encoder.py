@@ -38,10 +38,18 @@ class SentenceEncoder(Protocol):
 class MiniLmEncoder:
     """`SentenceEncoder` over a transformers model and tokenizer that the caller loaded and checked."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, digest: str) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        digest: str,
+        *,
+        max_tokens: int = MAX_TOKENS,
+    ) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._digest = digest
+        self._max_tokens = max_tokens
 
     @property
     def digest(self) -> str:
@@ -63,9 +71,9 @@ class MiniLmEncoder:
         return [states[position] for position in range(len(texts))]
 
     def _batch(self, texts: list[str], positions: list[int]) -> dict[int, NDArray[np.float32]]:
-        tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt").to(
-            self._model.device
-        )
+        tokens = self._tokenizer(
+            texts, padding=True, truncation=True, max_length=self._max_tokens, return_tensors="pt"
+        ).to(self._model.device)
         hidden = self._model(**tokens).last_hidden_state.float().cpu().numpy()
         counts = tokens["attention_mask"].sum(dim=1).tolist()
         return {p: np.ascontiguousarray(hidden[i, : counts[i]]) for i, p in enumerate(positions)}
