@@ -94,17 +94,23 @@ def run_checks(checks: Iterable[PromptCheck] | Iterable[ImageCheck], subject: st
 
 
 def run_checks_on_many(checks: Iterable[PromptCheck], prompts: Sequence[str]) -> list[list[Finding]]:
-    """As `run_checks`, for each of `prompts` in order. A check that raises gives every prompt its error finding."""
+    """As `run_checks`, for each of `prompts` in order.
+
+    When a check fails on the batch, every prompt is examined alone, so that one of them cannot take the
+    verdicts of the others with it.
+    """
     findings: list[list[Finding]] = [[] for _ in prompts]
     for check in checks:
-        started = time.perf_counter()
         try:
-            for own, found in zip(findings, check.examine_many(prompts), strict=True):
-                own.extend(found)
-        except Exception as error:
-            failed = _error_finding(check.declaration, error, time.perf_counter() - started)
-            for own in findings:
-                own[:] = [finding for finding in own if finding.check != check.declaration.id] + [failed]
+            found = check.examine_many(prompts)
+            complete = len(found) == len(prompts) and all(found)
+        except Exception as error:  # noqa: BLE001  # it is met again, prompt by prompt, and becomes a finding
+            logger.warning("check %s failed on a batch of %d: %s", check.declaration.id, len(prompts), error)
+            complete = False
+        if not complete:
+            found = [run_checks([check], prompt) for prompt in prompts]
+        for own, more in zip(findings, found, strict=True):
+            own.extend(more)
     return findings
 
 
