@@ -119,18 +119,19 @@ class CheckRegistry:
 
 def default_registry() -> CheckRegistry:
     """The checks that ship with the product."""
-    from safety.duplicates import check as duplicates
-    from safety.image import quality
-    from safety.prompt import classifier, rules
+    from safety.duplicates.check import DECLARATION as DUPLICATES
+    from safety.image.quality import DECLARATION as QUALITY
+    from safety.image.quality import QualityCheck
+    from safety.prompt.classifier import DECLARATION as CLASSIFIER
+    from safety.prompt.rules import DECLARATION as RULES
+    from safety.prompt.rules import PromptRules
 
     return CheckRegistry(
         [
-            RegisteredPromptCheck(rules.DECLARATION, lambda _dependencies, _thresholds: rules.PromptRules.shipped()),
-            RegisteredPromptCheck(classifier.DECLARATION, _build_classifier),
-            RegisteredImageCheck(
-                quality.DECLARATION, lambda _dependencies, thresholds: quality.QualityCheck(thresholds=thresholds)
-            ),
-            RegisteredImageCheck(duplicates.DECLARATION, _build_duplicates),
+            RegisteredPromptCheck(RULES, lambda _dependencies, _thresholds: PromptRules.shipped()),
+            RegisteredPromptCheck(CLASSIFIER, _build_classifier),
+            RegisteredImageCheck(QUALITY, lambda _dependencies, thresholds: QualityCheck(thresholds)),
+            RegisteredImageCheck(DUPLICATES, _build_duplicates),
         ]
     )
 
@@ -141,20 +142,22 @@ def build_checks(policy: Policy, dependencies: CheckDependencies) -> BuiltChecks
 
 
 def _build_classifier(dependencies: CheckDependencies, thresholds: Thresholds) -> PromptCheck:
-    from safety.prompt import classifier
+    from safety.prompt.classifier import DECLARATION, PromptClassifier
 
     if dependencies.encoder is None:
-        raise CheckConfigurationError(
-            f"check {classifier.DECLARATION.id!r} needs a sentence encoder; give `CheckDependencies.encoder`"
-        )
-    return classifier.PromptClassifier.shipped(dependencies.encoder, thresholds)
+        raise _lacking(DECLARATION, "a sentence encoder", "encoder")
+    return PromptClassifier.shipped(dependencies.encoder, thresholds)
 
 
 def _build_duplicates(dependencies: CheckDependencies, thresholds: Thresholds) -> ImageCheck:
-    from safety.duplicates import check
+    from safety.duplicates.check import DECLARATION, DuplicateCheck
 
     if dependencies.references is None:
-        raise CheckConfigurationError(
-            f"check {check.DECLARATION.id!r} needs a reference index; give `CheckDependencies.references`"
-        )
-    return check.DuplicateCheck(dependencies.references, thresholds)
+        raise _lacking(DECLARATION, "a reference index", "references")
+    return DuplicateCheck(dependencies.references, thresholds)
+
+
+def _lacking(declaration: CheckDeclaration, what: str, field: str) -> CheckConfigurationError:
+    return CheckConfigurationError(
+        f"check {declaration.id!r} needs {what}; give `CheckDependencies.{field}` or take it out of the policy"
+    )

@@ -100,6 +100,6 @@ def test_worst_is_by_outcome_then_by_score() -> None:
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_pixels_of_another_kind_are_refused(pixels: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_pixels_of_another_kind_are_refused(pixels: np.ndarray) -> None:
     with pytest.raises(PixelsError, match="uint8 pixels of shape"):
         require_rgb(pixels)
