@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from provenance import xmp
 from provenance.containers import MetadataBlock, metadata_blocks
+from provenance.exif import read_texts
 from provenance.printable import printable
 from provenance.vocabulary import (
     CAPTURE_SOURCE_TERMS,
@@ -38,7 +39,6 @@ _GENERATOR_NAMES: Final = (
     "novelai", "stable diffusion", "midjourney", "dall-e", "dall·e", "firefly", "comfyui", "imagen", "flux",
 )  # fmt: skip
 _AI_PROPERTIES: Final = ("AISystemUsed", "AISystemVersionUsed", "AIPromptInformation", "AIPromptWriterName")
-_EXIF_SOFTWARE, _EXIF_IFD, _EXIF_USER_COMMENT = 0x0131, 0x8769, 0x9286
 
 
 @dataclass(frozen=True)
@@ -81,24 +81,8 @@ def read_disclosure(image: bytes) -> MetadataReport:
         elif block.kind == "text":
             evidence += _from_text(block.key, _decoded(block.data))
         else:
-            try:
-                evidence += _from_exif(block)
-            except _EXIF_ERRORS as error:
-                problems.append(printable(f"EXIF not read: {error}"))
+            evidence += _from_exif(block)
     return MetadataReport(tuple(evidence), unique_id, tuple(problems))
-
-
-# What Pillow's EXIF parser raises on broken input.
-_EXIF_ERRORS: Final = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    KeyError,
-    TypeError,
-    IndexError,
-    OverflowError,
-    ArithmeticError,
-)
 
 
 def _from_xmp(properties: xmp.Properties) -> Iterator[MetadataEvidence]:
@@ -120,35 +104,20 @@ def _from_text(key: str, text: str) -> Iterator[MetadataEvidence]:
     lower = key.lower()
     if lower == "aigc":
         yield _aigc("text", printable(key), text)
-    elif lower in PARAMETER_KEYS or (
-        lower in {"comment", "description"} and sum(word in text for word in _PARAMETER_WORDS) >= 2
-    ):
+    elif lower in PARAMETER_KEYS or (lower in {"comment", "description"} and _reads_like_parameters(text)):
         yield MetadataEvidence("generation_parameters", "text", printable(key), printable(text), "generated")
     elif lower in {"software", "source"} and _names_a_generator(text):
         yield MetadataEvidence("software", "text", printable(key), printable(text), "unspecified")
 
 
 def _from_exif(block: MetadataBlock) -> Iterator[MetadataEvidence]:
-    from PIL import Image
-
-    exif = Image.Exif()
-    exif.load(block.data)
-    software = exif.get(_EXIF_SOFTWARE)
-    if isinstance(software, str) and _names_a_generator(software):
-        yield MetadataEvidence("software", "exif", "Software", printable(software), "unspecified")
-    comment = exif.get_ifd(_EXIF_IFD).get(_EXIF_USER_COMMENT)
-    if isinstance(comment, bytes):
-        comment = _user_comment(comment)
-    if isinstance(comment, str) and sum(word in comment for word in _PARAMETER_WORDS) >= 2:
-        yield MetadataEvidence("generation_parameters", "exif", "UserComment", printable(comment), "generated")
-
-
-def _user_comment(raw: bytes) -> str:
-    """EXIF 2.32 §4.6.5: eight bytes of character code, then the text."""
-    code, text = raw[:8], raw[8:]
-    if code.startswith(b"UNICODE"):
-        return text.decode("utf-16-le" if text[1:2] == b"\0" else "utf-16-be", "replace")
-    return _decoded(text if code.rstrip(b"\0") in (b"ASCII", b"") else raw)
+    texts = read_texts(block.data)
+    if texts.software is not None and _names_a_generator(texts.software):
+        yield MetadataEvidence("software", "exif", "Software", printable(texts.software), "unspecified")
+    if texts.user_comment is not None and _reads_like_parameters(texts.user_comment):
+        yield MetadataEvidence(
+            "generation_parameters", "exif", "UserComment", printable(texts.user_comment), "generated"
+        )
 
 
 def _aigc(where: Literal["xmp", "text"], name: str, value: str) -> MetadataEvidence:
@@ -176,6 +145,10 @@ def _indication(uri: str) -> Indication:
     if term in PARTLY_GENERATED_SOURCE_TERMS:
         return "partly_generated"
     return "capture" if term in CAPTURE_SOURCE_TERMS else "unspecified"
+
+
+def _reads_like_parameters(text: str) -> bool:
+    return sum(word in text for word in _PARAMETER_WORDS) >= 2
 
 
 def _names_a_generator(text: str) -> bool:

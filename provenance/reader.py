@@ -21,7 +21,7 @@ from provenance.report import (
     SignerIdentity,
     ValidationCode,
 )
-from provenance.trust import TrustList
+from provenance.trust import TrustList, key_purposes
 from provenance.validation_codes import explanation, is_integrity_failure
 from provenance.vocabulary import (
     CAPTURE_SOURCE_TERMS,
@@ -69,12 +69,14 @@ def read_credential(image: bytes, image_format: str | None, trust: TrustList | N
 
 
 def _settings(trust: TrustList | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True}}
+    """Key purposes are set even where nobody is trusted: the SDK calls a certificate of another purpose invalid."""
+    purposes = key_purposes() if trust is None else trust.key_purposes
+    settings: dict[str, Any] = {
+        "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_trust": True},
+        "trust": {"trust_config": "\n".join(purposes) + "\n"},
+    }
     if trust is not None:
-        settings["trust"] = {
-            "trust_anchors": trust.anchors_pem,
-            "trust_config": "\n".join(trust.key_purposes) + "\n",
-        }
+        settings["trust"]["trust_anchors"] = trust.anchors_pem
     return settings
 
 

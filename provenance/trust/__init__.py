@@ -22,12 +22,12 @@ class TrustList:
     @classmethod
     def load(cls, anchors: Path) -> TrustList:
         """Read a trust list from a PEM file; comments between certificates are allowed. Raises `TrustListError`."""
-        return cls(_certificates(anchors), _key_purposes())
+        return cls(_certificates(anchors), key_purposes())
 
     @classmethod
     def of(cls, *anchors_pem: str) -> TrustList:
         """A trust list of exactly these certificates."""
-        return cls("\n".join(_require_pem(pem, "the given text") for pem in anchors_pem), _key_purposes())
+        return cls("\n".join(_require_pem(pem, "the given text") for pem in anchors_pem), key_purposes())
 
 
 def official_trust_list() -> TrustList:
@@ -35,7 +35,8 @@ def official_trust_list() -> TrustList:
     return TrustList.load(Path(__file__).parent / C2PA_TRUST_LIST)
 
 
-def _key_purposes() -> tuple[str, ...]:
+def key_purposes() -> tuple[str, ...]:
+    """The extended key usages that this program accepts, whoever is trusted."""
     lines = (Path(__file__).parent / KEY_PURPOSES).read_text("utf-8").splitlines()
     return tuple(oid for line in lines if (oid := line.partition("#")[0].strip()))
 
