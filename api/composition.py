@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from api.boundaries import configured, unavailable
 from api.database import Database, open_database, process_id
 from api.decoding import DecodedImage, DecodeLimits
-from api.errors import ServiceError, UnreadableSourceError
+from api.errors import ConfigurationError, ServiceError, UnreadableSourceError
 from api.keys import Caller, KeyStore, Role
 from api.places import Places
 from api.records import RecordStore

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from provenance.fingerprint import Agreement
 from provenance.metadata import MetadataReport
 from provenance.report import CredentialReport
 
@@ -123,14 +124,14 @@ def _credential_details(report: CredentialReport) -> dict[str, Any]:
     }
 
 
-def mark_evidence(mark: FoundMark, verdict: str | None = None, distances: dict[str, int] | None = None) -> Evidence:
-    """What a detected watermark shows. `verdict` compares the pixels with those of the record it leads to."""
+def mark_evidence(mark: FoundMark, agreement: Agreement | None = None) -> Evidence:
+    """What a detected watermark shows. `agreement` compares the pixels with those of the record it leads to."""
     rate = mark.detection.false_positive_rate
     details: dict[str, Any] = {
         "payload": f"{mark.detection.payload:016x}" if mark.detection.payload is not None else None,
         "confidence": mark.detection.confidence,
         "false_positive_rate": rate,
-        **({"distance_bits": distances} if distances else {}),
+        "distance_bits": agreement and {"iscc": agreement.iscc_distance, "phash": agreement.phash_distance},
     }
     limits = f"An unmarked picture shows a mark with a probability of at most {rate:.0e}."
     if mark.kind == "laboratory":
@@ -149,6 +150,7 @@ def mark_evidence(mark: FoundMark, verdict: str | None = None, distances: dict[s
             limits,
             details,
         )
+    verdict = agreement.verdict if agreement else "not_comparable"
     match verdict:
         case "agrees":
             summary = f"the mark leads to record {mark.record.record_id}, and the pixels agree with that picture"
@@ -157,7 +159,7 @@ def mark_evidence(mark: FoundMark, verdict: str | None = None, distances: dict[s
         case _:
             summary = f"the mark leads to record {mark.record.record_id}; the pixels cannot be compared with it"
             limits = "A crop, flip or rotation can make pixels not comparable; no conclusion is drawn. " + limits
-    return Evidence("watermark", verdict or "unreleased", summary, limits, details)
+    return Evidence("watermark", verdict, summary, limits, details)
 
 
 def metadata_evidence(report: MetadataReport) -> Iterator[Evidence]:

@@ -37,7 +37,7 @@ class ReadBack:
 class FoundMark:
     """A mark that was detected in a picture.
 
-    `kind`: "service" or "laboratory". `record`: the record that a service mark leads to, if there is one.
+    `kind`: "service" or "laboratory". `record`: the released record that a service mark leads to.
     """
 
     kind: str
@@ -103,7 +103,9 @@ class Marking:
         return None
 
     def _record(self, payload: int) -> Record | None:
+        """The released record of a payload; marks of images that were never released lead nowhere."""
         try:
-            return self._records.by_short_id(RecordMark.unpack(payload).short_id)
+            record = self._records.by_short_id(RecordMark.unpack(payload).short_id)
         except (NotFoundError, PayloadError):
             return None
+        return record if record.state == "released" else None

@@ -62,23 +62,21 @@ class RecordStore:
     def open(self, connection: Connection, *, tenant: str, count: int) -> list[Record]:
         """Open `count` records of one request under one parent, leased to this process."""
         ids = [_PREFIX + secrets.token_hex(16) for _ in range(count)]
-        rows = connection.execute(
-            insert(records).returning(records),
-            [
-                {
-                    "record_id": record_id,
-                    "parent_id": ids[0],
-                    "position": position,
-                    "short_id": record_id[len(_PREFIX) :][: SHORT_ID_BITS // 4],
-                    "tenant": tenant,
-                    "state": "open",
-                    "lease_owner": self._owner,
-                    "lease_expires_at": func.clock_timestamp() + self._lease,
-                    "created_at": func.clock_timestamp(),
-                }
-                for position, record_id in enumerate(ids)
-            ],
-        ).all()
+        values = [
+            {
+                "record_id": record_id,
+                "parent_id": ids[0],
+                "position": position,
+                "short_id": record_id[len(_PREFIX) :][: SHORT_ID_BITS // 4],
+                "tenant": tenant,
+                "state": "open",
+                "lease_owner": self._owner,
+                "lease_expires_at": func.clock_timestamp() + self._lease,
+                "created_at": func.clock_timestamp(),
+            }
+            for position, record_id in enumerate(ids)
+        ]
+        rows = connection.execute(insert(records).values(values).returning(records)).all()
         return sorted((_record(row) for row in rows), key=lambda record: record.position)
 
     def claim(self, connection: Connection, *, tenant: str, key: str, request: bytes, parent_id: str) -> str | None:

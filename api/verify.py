@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from provenance.fingerprint import Fingerprint, compare, fingerprint
+import numpy as np
+from numpy.typing import NDArray
 
 from api import conclusions
 from api.decoding import DecodedImage
@@ -17,8 +18,10 @@ from api.evidence import Evidence, credential_evidence, mark_evidence, metadata_
 from api.keys import Caller
 from api.records import Record
 from audit.events import Event, Verified
+from provenance.fingerprint import compare, fingerprint
 from provenance.printable import printable
 from provenance.report import CredentialReport
+from provenance.watermark.mark import Geometry
 
 if TYPE_CHECKING:
     from api.composition import Imprimatur
@@ -114,7 +117,6 @@ class VerificationFlow:
     def _links(self, image: DecodedImage, credential: CredentialReport, mark: FoundMark | None) -> Iterator[_Link]:
         """Every way from this file to a record of ours, with whether the pixels agree."""
         results = self._services.results
-        own: Fingerprint | None = None
         try:
             record = self._services.records.by_image(image.sha256)
             yield _Link(record, "agrees", Evidence("ledger", "matches", "the file is, byte for byte, the one released"))
@@ -124,10 +126,9 @@ class VerificationFlow:
             link = self._credential_link(credential)
             if link is not None:
                 yield link
-        if mark is not None and mark.record is not None and mark.record.state == "released":
-            own = fingerprint(image.pixels)
-            recorded = results.fingerprint(mark.record)
-            agreement = compare(own, recorded)
+        if mark is not None and mark.record is not None:
+            upright = _undo(image.pixels, mark.detection.geometry)
+            agreement = compare(fingerprint(upright), results.fingerprint(mark.record))
             yield _Link(mark.record, agreement.verdict, mark_evidence(mark, agreement))
 
     def _credential_link(self, credential: CredentialReport) -> _Link | None:
@@ -165,3 +166,9 @@ class _Link:
     record: Record
     agreement: str
     evidence: Evidence
+
+
+def _undo(pixels: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
+    """The picture as it lay when it was marked."""
+    unmirrored = pixels[:, ::-1] if geometry.mirrored else pixels
+    return np.ascontiguousarray(np.rot90(unmirrored, -geometry.clockwise_degrees // 90))
