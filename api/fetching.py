@@ -7,16 +7,26 @@ a second DNS answer cannot lead elsewhere (DNS rebinding). Redirects are checked
 from __future__ import annotations
 
 import http.client
+import io
 import ipaddress
+import queue
 import socket
 import ssl
+import threading
 import time
-from urllib.parse import SplitResult, urljoin, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from api.errors import ImageTooLargeError, UnreadableSourceError
 
 _MAX_REDIRECTS = 4
 _CHUNK_BYTES = 1 << 16
+_REDIRECTS = (301, 302, 303, 307, 308)
+_KEPT_IN_TARGET = "%/:?#[]@!$&'()*+,;=~"  # RFC 3986: reserved characters, and what is escaped already
+_IPV4_IN_LAST_BITS = (
+    ipaddress.IPv6Network("64:ff9b::/96"),  # NAT64, RFC 6052
+    ipaddress.IPv6Network("::/96"),  # IPv4-compatible addresses, RFC 4291, deprecated
+)
 
 
 def is_url(source: str) -> bool:
@@ -66,41 +76,137 @@ def _checked(url: str) -> SplitResult:
 
 def _get(parts: SplitResult, deadline: float, max_bytes: int, *, allow_private: bool) -> tuple[int, str | None, bytes]:
     assert parts.hostname is not None
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    address = _public_address(parts.hostname, port, allow_private=allow_private)
-    sock = socket.create_connection((address, port), timeout=_remaining(deadline))
-    if parts.scheme == "https":
-        sock = ssl.create_default_context().wrap_socket(sock, server_hostname=parts.hostname)
+    default_port = 443 if parts.scheme == "https" else 80
+    port = parts.port or default_port
+    addresses = _checked_addresses(parts.hostname, port, deadline, allow_private=allow_private)
     connection = http.client.HTTPConnection(parts.hostname, port)
-    connection.sock = sock
+    connection.default_port = default_port  # left out of the Host header
+    sock = _connected(addresses, port, deadline)
     try:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", target, headers={"User-Agent": "imprimatur", "Accept": "image/*"})
-        sock.settimeout(_remaining(deadline))
-        response = connection.getresponse()
-        if response.status in (301, 302, 303, 307, 308):
-            return response.status, response.headers.get("Location", ""), b""
-        body = bytearray()
-        while True:
+        if parts.scheme == "https":
             sock.settimeout(_remaining(deadline))
-            chunk = response.read1(_CHUNK_BYTES)
-            if not chunk:
-                return response.status, None, bytes(body)
-            body += chunk
-            if len(body) > max_bytes:
-                raise ImageTooLargeError(f"the file at this URL has more than {max_bytes} bytes")
+            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=parts.hostname)
+        connection.sock = _DeadlineSocket(sock, deadline)
+        target = quote(parts.path or "/", safe=_KEPT_IN_TARGET)
+        if parts.query:
+            target += "?" + quote(parts.query, safe=_KEPT_IN_TARGET)
+        connection.request("GET", target, headers={"User-Agent": "imprimatur", "Accept": "image/*"})
+        with connection.getresponse() as response:
+            if response.status in _REDIRECTS:
+                return response.status, response.headers.get("Location", ""), b""
+            return response.status, None, _body(response, max_bytes) if response.status == 200 else b""
     finally:
         connection.close()
+        sock.close()
 
 
-def _public_address(host: str, port: int, *, allow_private: bool) -> str:
-    addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-    for address in sorted(addresses):
+def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
+    body = bytearray()
+    if response.length is not None and response.length > max_bytes:
+        raise ImageTooLargeError(f"the file at this URL has more than {max_bytes} bytes")
+    while chunk := response.read1(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > max_bytes:
+            raise ImageTooLargeError(f"the file at this URL has more than {max_bytes} bytes")
+    if response.length:
+        raise http.client.IncompleteRead(bytes(body), response.length)
+    return bytes(body)
+
+
+class _DeadlineSocket:
+    """What `http.client` needs of a socket, under one deadline for all reads together.
+
+    A plain timeout starts anew with every packet: a server that sends a byte now and then would never meet it.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def sendall(self, data: bytes) -> None:
+        self._sock.settimeout(_remaining(self._deadline))
+        self._sock.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_DeadlineReader(self._sock, self._deadline))
+
+    def close(self) -> None:
+        """Nothing: `http.client` closes early, when the response will end with the connection."""
+
+
+class _DeadlineReader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(_remaining(self._deadline))
+        return self._sock.recv_into(buffer)
+
+
+def _connected(addresses: list[str], port: int, deadline: float) -> socket.socket:
+    """Connect to the first of the checked addresses that answers, in the resolver's order (RFC 6724)."""
+    for position, address in enumerate(addresses, start=1):
+        left = len(addresses) - position + 1
+        try:
+            return socket.create_connection((address, port), timeout=_remaining(deadline) / left)
+        except OSError:
+            if left == 1:
+                raise
+    raise OSError("the name has no address")
+
+
+def _checked_addresses(host: str, port: int, deadline: float, *, allow_private: bool) -> list[str]:
+    """All addresses of a host, in the resolver's order; one that is not public refuses the host."""
+    addresses = list(dict.fromkeys(_resolved(host, port, deadline)))
+    for address in addresses:
         ip = ipaddress.ip_address(address.split("%")[0])
-        mapped = getattr(ip, "ipv4_mapped", None) or ip
-        if not allow_private and (not mapped.is_global or mapped.is_multicast):
+        if not allow_private and not all(_is_public(inner) for inner in _with_embedded(ip)):
             raise UnreadableSourceError(f"{host} resolves to the address {ip}, which is not public")
-    return min(addresses)
+    return addresses
+
+
+def _resolved(host: str, port: int, deadline: float) -> list[str]:
+    """Ask the resolver in a thread: the system's call has no time limit of its own."""
+    answers: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put([str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
+        except (OSError, ValueError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name="resolver", daemon=True).start()
+    try:
+        answer = answers.get(timeout=_remaining(deadline))
+    except queue.Empty as error:
+        raise TimeoutError("the host's name was not resolved in time") from error
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return ip.is_global and not ip.is_multicast
+
+
+def _with_embedded(
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """The address that is reached, and every IPv4 address that a gateway would make of an IPv6 one."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return [ip]
+    if ip.ipv4_mapped is not None:
+        return [ip.ipv4_mapped]
+    embedded: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = [ip]
+    if ip.sixtofour is not None:
+        embedded.append(ip.sixtofour)
+    if any(ip in network for network in _IPV4_IN_LAST_BITS):
+        embedded.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+    return embedded
 
 
 def _remaining(deadline: float) -> float:
