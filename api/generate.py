@@ -256,12 +256,12 @@ class GenerationFlow:
         pixels = decode(encoded, services.decode_limits).pixels
         findings = tuple(run_checks(services.checks.image, pixels))
         decision = services.policy.decide(Stage.IMAGE, findings)
-        read_back = services.marking.read_back(pixels, record)
         run.observe(Step.EXAMINED)
 
         everything = (*prompt_findings, *findings)
         if decision.outcome is DecisionOutcome.REFUSE:
             return _Examined(record, image, everything, decision, entries.refused(decision, everything), b"")
+        read_back = services.marking.read_back(pixels, record)
         card = services.card(image.model)
         published = services.publisher.sign(encoded, run.order.image_format, record, card, pixels)
         run.observe(Step.SIGNED)
