@@ -13,11 +13,12 @@ from provenance.manifest import ManifestDescription, ModelStatement, SoftBinding
 from provenance.pixels import Pixels
 from provenance.vocabulary import ISCC_ALGORITHM, WATERMARK_ALGORITHM
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)  # where a fixed time is written down and read back
 
 
 def now() -> datetime:
-    return NOW
+    """The real time: the SDK compares certificates with the machine's clock."""
+    return datetime.now(UTC)
 
 
 def textured(seed: int = 0, size: int = 512) -> Pixels:

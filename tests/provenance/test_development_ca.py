@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from provenance.certificate import require_profile
 from provenance.development_ca import development_signer
 from provenance.errors import SignerError
-from tests.provenance.pictures import NOW, now
+from tests.provenance.pictures import now
 
 
 def certificates(folder: Path) -> list[x509.Certificate]:
@@ -21,7 +21,7 @@ def certificates(folder: Path) -> list[x509.Certificate]:
 
 
 def test_the_leaf_fits_the_certificate_profile(tmp_path: Path) -> None:
-    require_profile(development_signer(tmp_path, now).certificate_chain_pem, NOW)
+    require_profile(development_signer(tmp_path, now).certificate_chain_pem, now())
 
 
 def test_names_say_that_it_is_not_for_production(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_processes_that_start_at_once_agree(tmp_path: Path) -> None:
 def test_certificates_about_to_expire_are_renewed(tmp_path: Path) -> None:
     first = certificates(tmp_path)[0].serial_number
 
-    later = development_signer(tmp_path, lambda: NOW + timedelta(days=340))
+    later = development_signer(tmp_path, lambda: now() + timedelta(days=340))
 
     leaf = x509.load_pem_x509_certificates(later.certificate_chain_pem.encode())[0]
     assert leaf.serial_number != first

@@ -10,11 +10,11 @@ from provenance.lint import require_signable, unregistered_soft_bindings
 from provenance.manifest import SoftBinding
 from provenance.signer import PemSigner
 from provenance.vocabulary import WATERMARK_ALGORITHM
-from tests.provenance.pictures import NOW, description
+from tests.provenance.pictures import description, now
 
 
 def test_our_own_description_is_signable(signer: PemSigner) -> None:
-    require_signable(description(), signer, NOW)
+    require_signable(description(), signer, now())
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_what_the_sdk_would_sign_but_the_specification_forbids_is_refused(
     signer: PemSigner, changes: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(ManifestLintError, match=problem):
-        require_signable(description(**changes), signer, NOW)
+        require_signable(description(**changes), signer, now())
 
 
 def test_all_problems_are_told_at_once(signer: PemSigner) -> None:
@@ -42,14 +42,14 @@ def test_all_problems_are_told_at_once(signer: PemSigner) -> None:
         require_signable(
             description(digital_source_type="x", soft_bindings=(SoftBinding("y", ""),)),
             signer,
-            NOW,
+            now(),
         )
     assert len(caught.value.problems) == 3
 
 
 def test_an_expired_certificate_is_refused_before_signing(signer: PemSigner) -> None:
     with pytest.raises(CertificateProfileError, match="valid from"):
-        require_signable(description(), signer, NOW + timedelta(days=500))
+        require_signable(description(), signer, now() + timedelta(days=500))
 
 
 def test_our_watermark_is_flagged_as_not_on_the_list() -> None:

@@ -19,7 +19,7 @@ from provenance.errors import TrustListError
 from provenance.reader import read_credential
 from provenance.signer import PemSigner
 from provenance.trust import C2PA_TRUST_LIST, TrustList, official_trust_list
-from tests.provenance.pictures import NOW, description, encoded, now, textured
+from tests.provenance.pictures import description, encoded, now, textured
 
 FOLDER = Path(provenance.trust.__file__).parent
 
@@ -85,8 +85,8 @@ def _certificate(
         .issuer_name(name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(days=1))
-        .not_valid_after(NOW + timedelta(days=3650))
+        .not_valid_before(now() - timedelta(days=1))
+        .not_valid_after(now() + timedelta(days=3650))
         .add_extension(x509.BasicConstraints(ca, None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
