@@ -62,7 +62,10 @@ def read_credential(image: bytes, image_format: str | None, trust: TrustList | N
         return CredentialReport("none", remote_manifest_url=_remote_url(str(error)))
     except c2pa.C2paError as error:
         return _unreadable(image, str(error))
-    store, detailed = _objects(raw_json), _objects(detailed_json)
+    try:
+        store, detailed = _object(raw_json), _object(detailed_json)
+    except (ValueError, RecursionError) as error:  # assertions nested deeper than any honest one
+        return _unreadable(image, str(error))
     if trust is None and store.get("validation_state") == "Trusted":
         store["validation_state"] = "Valid"  # the SDK knows no anchors here; this must never read as trust
     return _report(store, detailed, raw_json)
@@ -93,9 +96,8 @@ def _unreadable(image: bytes, message: str) -> CredentialReport:
     return CredentialReport("none", problem=problem)
 
 
-def _objects(text: str) -> dict[str, Any]:
-    parsed = json.loads(text)
-    return parsed if isinstance(parsed, dict) else {}
+def _object(text: str) -> dict[str, Any]:
+    return _mapping(json.loads(text))
 
 
 def _report(store: Mapping[str, Any], detailed: Mapping[str, Any], raw_json: str) -> CredentialReport:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from provenance.validation_codes import is_trust_only
+
 CredentialState = Literal["none", "invalid", "valid", "trusted"]
 Claim = Literal["declared_ai", "declared_edited", "declared_capture"]
 CodeOutcome = Literal["success", "informational", "failure"]
@@ -90,8 +92,6 @@ class CredentialReport:
     @property
     def failures(self) -> tuple[ValidationCode, ...]:
         """Failed integrity checks of the file's own credential; trust is told by `state`, not here."""
-        from provenance.validation_codes import is_trust_only
-
         return tuple(c for c in self.codes if c.outcome == "failure" and not is_trust_only(c.code))
 
     @property

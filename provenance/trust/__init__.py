@@ -31,7 +31,7 @@ class TrustList:
 
 
 def official_trust_list() -> TrustList:
-    """The C2PA conformance programme's trust list that ships with this package (see README.md beside it)."""
+    """The C2PA conformance programme's trust list that ships with this package (see ATTRIBUTION.txt beside it)."""
     return TrustList.load(Path(__file__).parent / C2PA_TRUST_LIST)
 
 

@@ -34,10 +34,10 @@ def test_the_shipped_list_is_the_official_one(shared_data: Path) -> None:
 
 
 def test_the_attribution_names_the_file_that_is_there() -> None:
-    readme = (FOLDER / "README.md").read_text("utf-8")
+    attribution = (FOLDER / "ATTRIBUTION.txt").read_text("utf-8")
     digest = hashlib.sha256((FOLDER / C2PA_TRUST_LIST).read_bytes()).hexdigest()
-    assert re.search(rf"`{re.escape(C2PA_TRUST_LIST)}` \| 30 \| `{digest}`", readme)
-    assert "CC BY 4.0" in readme
+    assert re.search(rf"`{re.escape(C2PA_TRUST_LIST)}` \| 30 \| `{digest}`", attribution)
+    assert "CC BY 4.0" in attribution
 
 
 def test_the_purpose_of_the_official_list_is_accepted() -> None:
