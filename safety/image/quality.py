@@ -39,7 +39,12 @@ NOISE_STRUCTURE = 0.25
 """Autocorrelation with the neighbouring pixel. Photographs: 0.59 at least; noise: 0.0."""
 
 NOISE_ENTROPY_BITS = 5.0
-"""Coarse noise also needs this entropy of the luma, which flat illustrations and pages of text lack."""
+NOISE_CHROMA = 16.0
+"""What flat illustrations and pages of text lack: this entropy of the luma, or, for fine noise, this mean
+spread of the channels."""
+
+SPARSE_NOISE_STRUCTURE = 0.1
+"""The limit for pictures without either: a page of small text measures 0.2."""
 
 SATURATED_SHARE = 0.9
 SATURATED_STRUCTURE = 0.45
@@ -72,7 +77,8 @@ class QualityMeasures:
     def faults(self) -> dict[str, float]:
         """Score in [0, 1] of each fault; `THRESHOLD` is where the measure meets its limit."""
         blank = max(_below(self.deviation, BLANK_DEVIATION), _below(self.detail_share, BLANK_DETAIL_SHARE))
-        noise = _below(self.fine_structure, NOISE_STRUCTURE)
+        rich = self.entropy_bits >= NOISE_ENTROPY_BITS or self.chroma >= NOISE_CHROMA
+        noise = _below(self.fine_structure, NOISE_STRUCTURE if rich else SPARSE_NOISE_STRUCTURE)
         if self.entropy_bits >= NOISE_ENTROPY_BITS:
             noise = max(noise, _below(self.coarse_structure, NOISE_STRUCTURE))
         saturated = 0.0

@@ -30,6 +30,8 @@ DECLARATION = CheckDeclaration(
 
 PROMPTS_PER_BATCH = 64
 
+_NO_SCORES: NDArray[np.float64] = np.empty(0)
+
 
 @dataclass(frozen=True, slots=True)
 class PromptScore:
@@ -97,6 +99,8 @@ class PromptClassifier:
                 for position, window in enumerate(windows(text))
             ]
             plans.append((canonical, plan))
+        if not texts:
+            return [_highest([], _NO_SCORES, _NO_SCORES, canonical) for canonical, _ in plans]
         states = self._encoder.encode_tokens(list(texts))
         require_token_states(states, len(texts))
         output = self._head(states)
@@ -135,11 +139,14 @@ class PromptClassifier:
 
 
 def _readings(prompt: str, canonical: CanonicalText) -> list[tuple[str, str]]:
-    """The prompt as it stands, without disguises, and read as boldly as it can be; each text once."""
+    """The prompt as it stands, without disguises, and read as boldly as it can be; each text once.
+
+    None of a prompt that has nothing to read.
+    """
     readings = {" ".join(encodable(prompt).split()): "raw"}
     readings.setdefault(canonical.text, "canonical")
     readings.setdefault(boldest_reading(canonical.text), "boldest")
-    return [(name, text) for text, name in readings.items()]
+    return [(name, text) for text, name in readings.items() if canonical.text]
 
 
 def _highest(
@@ -153,6 +160,8 @@ def _highest(
     Each category's score is the score of harm, scaled by that category's probability relative to the
     leading one: the leading category has the whole score, one that is half as likely half of it.
     """
+    if not plan:
+        return PromptScore(0.0, (0.0,) * len(CATEGORIES), "none", 0, 0, canonical)
     reading, window, text = max(plan, key=lambda entry: float(unsafe[entry[2]]))
     harm = float(unsafe[text])
     shares = categories[text] / categories[text].max()
