@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from generator.emblem.codec import ENLARGEMENT, NATIVE_SIDE_PIXELS, PATCH_SIDE_PIXELS, EmblemCodec
 from generator.emblem.conditioning import Conditioning, encode_prompts
+from generator.emblem.prior import CaptionPrior, predict_picture
 
 LARGEST_SIDE_PIXELS = NATIVE_SIDE_PIXELS * ENLARGEMENT
 SIDES_PIXELS = (LARGEST_SIDE_PIXELS // 2, LARGEST_SIDE_PIXELS)
@@ -37,12 +38,14 @@ class EmblemPipelineOutput(BaseOutput):
 class EmblemPipeline(DiffusionPipeline):
     """Draw captioned scenes of single objects at 128x128 and enlarge them to 512x512 (or 256x256).
 
-    The denoiser predicts the clean picture; the velocity that the scheduler integrates is (x - picture) / sigma.
+    A caption's mean picture comes from a regression network (`prior`); the denoiser predicts the clean picture
+    around it, and the velocity that the scheduler integrates is (x - picture) / sigma.
     Text encoder and tokenizer (all-MiniLM-L6-v2) are not stored with the pipeline: pass them to
     `from_pretrained(folder, text_encoder=..., tokenizer=...)`.
     """
 
     unet: UNet2DConditionModel
+    prior: CaptionPrior
     scheduler: FlowMatchEulerDiscreteScheduler
     codec: EmblemCodec
     text_encoder: Any
@@ -53,6 +56,7 @@ class EmblemPipeline(DiffusionPipeline):
     def __init__(
         self,
         unet: UNet2DConditionModel,
+        prior: CaptionPrior,
         scheduler: FlowMatchEulerDiscreteScheduler,
         codec: EmblemCodec,
         text_encoder: Any,
@@ -60,7 +64,12 @@ class EmblemPipeline(DiffusionPipeline):
     ) -> None:
         super().__init__()
         self.register_modules(  # type: ignore[no-untyped-call]
-            unet=unet, scheduler=scheduler, codec=codec, text_encoder=text_encoder, tokenizer=tokenizer
+            unet=unet,
+            prior=prior,
+            scheduler=scheduler,
+            codec=codec,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
         )
 
     @torch.no_grad()
@@ -97,8 +106,9 @@ class EmblemPipeline(DiffusionPipeline):
         self.scheduler.set_timesteps(sigmas=steps.tolist(), device=self.device)
         with self.progress_bar(total=num_inference_steps) as bar:
             for step, timestep in enumerate(self.scheduler.timesteps):
-                picture = self._predict(latents, timestep, condition, guidance_scale if guided else None)
-                velocity = (latents - picture) / self.scheduler.sigmas[step]
+                sigma = self.scheduler.sigmas[step]
+                picture = self._predict(latents, sigma, condition, guidance_scale if guided else None)
+                velocity = (latents - picture) / sigma
                 latents = self._step(velocity, timestep, latents)
                 if callback_on_step_end is not None:
                     replaced = callback_on_step_end(self, step, timestep, {"latents": latents})
@@ -132,21 +142,14 @@ class EmblemPipeline(DiffusionPipeline):
             noise = torch.randn((count, *shape), generator=generator)
         return noise.to(self.device, self.unet.dtype)
 
-    def _predict(self, latents: Tensor, timestep: Tensor, condition: Conditioning, guidance: float | None) -> Tensor:
+    def _predict(self, latents: Tensor, sigma: Tensor, condition: Conditioning, guidance: float | None) -> Tensor:
         """The clean latents that the denoiser sees in noisy ones, extrapolated away from the negative prompt."""
         doubled = latents if guidance is None else torch.cat([latents, latents])
-        picture = self.unet(
-            doubled,
-            timestep.expand(len(doubled)),
-            condition.tokens,
-            class_labels=condition.pooled,
-            encoder_attention_mask=condition.mask,
-            return_dict=False,
-        )[0]
+        picture = predict_picture(self.unet, self.prior, doubled, sigma.expand(len(doubled)), condition)
         if guidance is None:
-            return cast(Tensor, picture)
+            return picture
         away, towards = picture.chunk(2)
-        return cast(Tensor, away + guidance * (towards - away))
+        return away + guidance * (towards - away)
 
     def _step(self, velocity: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         scheduler: Any = self.scheduler  # its annotations ask for CPU tensor types

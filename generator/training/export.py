@@ -19,7 +19,7 @@ from generator.emblem.codec import EmblemCodec
 from generator.emblem.pipeline import EmblemPipeline
 from generator.model_folder import folder_digest
 from generator.training.state import build_denoiser
-from generator.training.train import load_codec
+from generator.training.train import load_codec, load_prior
 
 SAMPLING_SHIFT = 1.0  # of the noise schedule; chosen by the recogniser, see docs/models/emblem.md
 
@@ -51,6 +51,7 @@ def export(output: Path, weights: Path, shift: float = SAMPLING_SHIFT) -> int:
     denoiser, step = load_average(output / "checkpoint.pt", len(codec.basis))
     pipeline = EmblemPipeline(
         unet=denoiser.half(),
+        prior=load_prior(output / "prior").half(),  # type: ignore[no-untyped-call]
         scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
         codec=codec.half(),  # type: ignore[no-untyped-call]
         text_encoder=None,

@@ -1,20 +1,19 @@
-"""The training objective: flow matching with picture prediction, over batches that are functions of seed and step."""
+"""The training objective: flow matching around a caption's mean, over batches that are functions of seed and step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from generator.emblem.conditioning import Conditioning
+from generator.emblem.prior import CaptionPrior, output_scale, predict_picture
 from generator.training.dataset import Pool
 
-TIMESTEPS = 1000
 CAPTION_DROPOUT = 0.1
 NOISE_LOGIT_MEAN = 0.4  # sigma = sigmoid(N(mean, 1)): a little more time at high noise, where content is decided
 FOREGROUND_WEIGHT = 2.0
-SMALLEST_WEIGHTED_SIGMA = 0.1
 HELD_OUT_SIGMAS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 
@@ -51,27 +50,19 @@ def make_batch(pool: Pool, rows: Tensor, clean: Tensor, noise: Tensor, sigma: Te
     return Batch(clean, noisy, sigma, condition.tokens, condition.mask, condition.pooled, weight)
 
 
-def flow_loss(model: Any, batch: Batch) -> Tensor:
-    """Flow-matching loss per example (N,): the squared error of the velocity that the predicted picture implies.
-
-    The network predicts the clean latents (Li & He, 2025, "Back to Basics: Let Denoising Generative Models
-    Denoise"); velocity error is picture error divided by sigma, which is bounded below here.
-    """
+def flow_loss(denoiser: nn.Module, prior: CaptionPrior, batch: Batch) -> Tensor:
+    """Loss per example (N,): the squared error of the predicted picture, in units of the error that the best linear
+    estimate makes at that noise level (1 = no better than it), the foreground weighing more."""
+    condition = Conditioning(batch.tokens, batch.mask, batch.pooled)
     with torch.autocast("cpu", torch.bfloat16):
-        predicted = model(
-            batch.noisy,
-            batch.sigma * TIMESTEPS,
-            batch.tokens,
-            class_labels=batch.pooled,
-            encoder_attention_mask=batch.mask,
-        ).sample
+        predicted = predict_picture(denoiser, prior, batch.noisy, batch.sigma, condition)
     error = (predicted.float() - batch.clean).square() * batch.weight
-    loss: Tensor = error.mean((1, 2, 3)) / batch.sigma.clamp(min=SMALLEST_WEIGHTED_SIGMA).square()
-    return loss
+    expected = output_scale(prior.spread, batch.sigma).square().mean((1, 2, 3))
+    return error.mean((1, 2, 3)) / expected
 
 
 @torch.no_grad()
-def held_out_losses(model: nn.Module, pool: Pool, batch_size: int) -> dict[float, float]:
+def held_out_losses(denoiser: nn.Module, prior: CaptionPrior, pool: Pool, batch_size: int) -> dict[float, float]:
     """Mean loss at fixed noise levels over held-out scenes, with fixed noise."""
     losses = {}
     for sigma in HELD_OUT_SIGMAS:
@@ -82,6 +73,6 @@ def held_out_losses(model: nn.Module, pool: Pool, batch_size: int) -> dict[float
             clean = pool.latents[rows].float()
             noise = torch.randn(clean.shape, generator=source)
             batch = make_batch(pool, rows, clean, noise, torch.full((len(rows),), sigma), pool.caption[rows])
-            total += float(flow_loss(model, batch).sum())
+            total += float(flow_loss(denoiser, prior, batch).sum())
         losses[sigma] = total / count
     return losses

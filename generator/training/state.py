@@ -20,7 +20,7 @@ class Configuration:
     batch: int = 64
     learning_rate: float = 1e-3
     final_learning_rate: float = 2e-5
-    warm_up_steps: int = 100
+    warm_up_steps: int = 50
     scenes: int = 20_000
     seed: int = 20_261_122
     compile: bool = True
@@ -42,7 +42,7 @@ def build_denoiser(channels: tuple[int, ...], components: int) -> UNet2DConditio
     the pooled caption added to the time embedding."""
     denoiser: UNet2DConditionModel = UNet2DConditionModel(
         sample_size=16,
-        in_channels=components,
+        in_channels=2 * components,  # the noisy latents and the caption's mean
         out_channels=components,
         block_out_channels=channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
@@ -53,6 +53,7 @@ def build_denoiser(channels: tuple[int, ...], components: int) -> UNet2DConditio
         class_embed_type="projection",
         projection_class_embeddings_input_dim=384,
     )
+    torch.nn.init.zeros_(denoiser.conv_out.weight)  # the first estimate is the linear one
     return denoiser
 
 

@@ -1,4 +1,4 @@
-"""Train the emblem model's denoiser: flow matching with picture prediction, from scratch.
+"""Train the emblem model's denoiser: flow matching around a caption's mean picture, from scratch.
 
     python -m generator.training.train --minutes 85 --output runs/emblem
     python -m generator.training.train --minutes 60 --output runs/emblem --resume
@@ -23,8 +23,11 @@ from torch import nn
 
 from generator.emblem.codec import NATIVE_SIDE_PIXELS, EmblemCodec
 from generator.emblem.pipeline import EmblemPipeline
+from generator.emblem.prior import CaptionPrior
+from generator.training.caption_prior import fit_prior
 from generator.training.dataset import BASIS_SCENES, Pool, cached_pool, prepare_codec
 from generator.training.flow import Batch, draw_batch, flow_loss, held_out_losses
+from generator.training.parallel import agreed, average_gradients, is_first, own_share, run_in_processes
 from generator.training.samples import draw_sheet
 from generator.training.state import (
     Configuration,
@@ -49,12 +52,13 @@ def learning_rate(configuration: Configuration, step: int, progress: float) -> f
     return decayed * min(1.0, (step + 1) / configuration.warm_up_steps)
 
 
-def train_step(state: State, forward: Any, batch: Batch, rate: float) -> float:
+def train_step(state: State, forward: Any, prior: CaptionPrior, batch: Batch, rate: float) -> float:
     """One optimiser step; returns the loss."""
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    loss = flow_loss(forward, batch).mean()
+    loss = flow_loss(forward, prior, own_share(batch)).mean()
     loss.backward()
+    average_gradients(state.model.parameters())
     nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
     state.optimiser.step()
     state.optimiser.zero_grad(set_to_none=True)
@@ -88,6 +92,7 @@ class Schedule:
 
 def train(
     state: State,
+    prior: CaptionPrior,
     pool: Pool,
     held_out: Pool,
     configuration: Configuration,
@@ -103,9 +108,12 @@ def train(
     while budget.progress(state) < 1:
         started = time.monotonic()
         rate = learning_rate(configuration, state.step, budget.progress(state))
-        loss = train_step(state, forward, draw_batch(pool, configuration.batch, configuration.seed, state.step), rate)
-        state.elapsed_s += time.monotonic() - started
+        batch = draw_batch(pool, configuration.batch, configuration.seed, state.step)
+        loss = train_step(state, forward, prior, batch, rate)
+        state.elapsed_s = agreed(state.elapsed_s + time.monotonic() - started)
         running, since = running + loss, since + 1
+        if not is_first():
+            continue
         if state.step % schedule.log_every_steps == 0:
             minutes = state.elapsed_s / 60
             print(f"step {state.step} minutes {minutes:.1f} loss {running / since:.4f} rate {rate:.2e}", flush=True)
@@ -114,15 +122,16 @@ def train(
             save_checkpoint(state, output / "checkpoint.pt")
             stored_at = state.elapsed_s
         if state.elapsed_s - evaluated_at > schedule.evaluate_every_minutes * 60:
-            report(state, held_out, configuration.batch, sampler)
+            report(state, prior, held_out, configuration.batch, sampler)
             evaluated_at = state.elapsed_s
-    save_checkpoint(state, output / "checkpoint.pt")
-    report(state, held_out, configuration.batch, sampler)
+    if is_first():
+        save_checkpoint(state, output / "checkpoint.pt")
+        report(state, prior, held_out, configuration.batch, sampler)
 
 
-def report(state: State, held_out: Pool, batch: int, sampler: Sampler | None) -> None:
+def report(state: State, prior: CaptionPrior, held_out: Pool, batch: int, sampler: Sampler | None) -> None:
     """Print the held-out loss of the averaged weights per noise level, and draw a sheet of samples."""
-    losses = held_out_losses(state.average, held_out, batch)
+    losses = held_out_losses(state.average, prior, held_out, batch)
     listing = " ".join(f"{sigma}:{loss:.4f}" for sigma, loss in losses.items())
     print(f"held-out step {state.step} minutes {state.elapsed_s / 60:.1f} loss by sigma {listing}", flush=True)
     if sampler is not None:
@@ -138,6 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true", help="continue from OUTPUT/checkpoint.pt")
     parser.add_argument("--from-weights", type=Path, help="start from a pipeline folder's codec and denoiser")
     parser.add_argument("--text-encoder", type=Path, help="folder of all-MiniLM-L6-v2")
+    parser.add_argument("--prior-minutes", type=float, default=4.0, help="time for fitting the caption prior first")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--scenes", type=int, default=Configuration.scenes)
     parser.add_argument("--held-out-scenes", type=int, default=HELD_OUT_SCENES)
@@ -146,19 +156,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--learning-rate", type=float, default=Configuration.learning_rate)
     parser.add_argument("--no-samples", dest="samples", action="store_false", help="draw no sheets")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
+    parser.add_argument("--processes", type=int, default=1, help="processes of one thread, instead of --threads")
     options = parser.parse_args(arguments)
     if options.minutes is None and options.steps is None:
         parser.error("give --minutes or --steps")
-    torch.set_num_threads(options.threads)
     options.output.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(options.threads)
+    if options.processes == 1:
+        run(options)
+        return
+    load_material(options)  # made by one process, found by all
+    run_in_processes(options.processes, run, options)
 
-    configuration = Configuration(
-        channels=tuple(options.channels),
-        batch=options.batch,
-        learning_rate=options.learning_rate,
-        scenes=options.scenes,
-        compile=options.compile,
-    )
+
+def load_material(options: argparse.Namespace) -> tuple[EmblemCodec, CaptionPrior, Any, Any, Pool, Pool]:
+    """Codec, caption prior, tokenizer, text encoder, training pool and held-out pool of a run."""
     codec = load_or_fit_codec(options.output / "codec", options.from_weights, min(options.scenes, BASIS_SCENES))
     tokenizer, encoder = load_text_encoder(options.text_encoder or packaged_folder())
     common = {"codec": codec, "tokenizer": tokenizer, "encoder": encoder, "workers": options.threads}
@@ -171,11 +183,30 @@ def main(arguments: list[str] | None = None) -> None:
         split="held-out",
         **common,
     )
+    prior = load_or_fit_prior(options.output / "prior", options.from_weights, pool, options.prior_minutes)
+    return codec, prior, tokenizer, encoder, pool, held_out
+
+
+def run(options: argparse.Namespace) -> None:
+    """One run with these options, or one process's share of it."""
+    configuration = Configuration(
+        channels=tuple(options.channels),
+        batch=options.batch,
+        learning_rate=options.learning_rate,
+        scenes=options.scenes,
+        compile=options.compile,
+    )
+    codec, prior, tokenizer, encoder, pool, held_out = load_material(options)
     state = start_state(configuration, codec, options.from_weights)
 
     def sample(state: State) -> None:
         pipeline = EmblemPipeline(
-            state.average, FlowMatchEulerDiscreteScheduler(), codec, text_encoder=encoder, tokenizer=tokenizer
+            state.average,
+            prior,
+            FlowMatchEulerDiscreteScheduler(),
+            codec,
+            text_encoder=encoder,
+            tokenizer=tokenizer,
         )
         pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
         draw_sheet(pipeline, NATIVE_SIDE_PIXELS).save(options.output / f"samples-{state.step:06}.png")
@@ -183,9 +214,11 @@ def main(arguments: list[str] | None = None) -> None:
     if options.resume:
         load_checkpoint(state, options.output / "checkpoint.pt")
     count = sum(p.numel() for p in state.model.parameters())
-    print(f"parameters {count} scenes {len(pool.latents)} step {state.step}", flush=True)
+    if is_first():
+        print(f"parameters {count} scenes {len(pool.latents)} step {state.step}", flush=True)
     train(
         state,
+        prior,
         pool,
         held_out,
         configuration,
@@ -200,6 +233,21 @@ def load_codec(folder: Path) -> EmblemCodec:
     """A stored codec, in single precision."""
     codec: EmblemCodec = EmblemCodec.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
     return codec
+
+
+def load_prior(folder: Path) -> CaptionPrior:
+    """A stored caption prior, in single precision."""
+    prior: CaptionPrior = CaptionPrior.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
+    return prior.requires_grad_(False).eval()
+
+
+def load_or_fit_prior(folder: Path, weights: Path | None, pool: Pool, minutes: float) -> CaptionPrior:
+    """The caption prior of this run: from shipped weights, from an earlier call, or fitted now and stored."""
+    if weights is not None:
+        return load_prior(weights / "prior")
+    if not folder.exists():
+        fit_prior(pool, minutes, Configuration.seed).save_pretrained(folder)
+    return load_prior(folder)
 
 
 def load_or_fit_codec(folder: Path, weights: Path | None, scenes: int = BASIS_SCENES) -> EmblemCodec:

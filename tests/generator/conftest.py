@@ -34,12 +34,16 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from generator.emblem.codec import EmblemCodec
     from generator.emblem.pipeline import EmblemPipeline
+    from generator.emblem.prior import CaptionPrior
     from generator.training.state import build_denoiser
 
     folder = tmp_path_factory.mktemp("tiny-emblem")
     torch.manual_seed(0)
+    denoiser = build_denoiser((32, 32, 32), components=32)
+    torch.nn.init.normal_(denoiser.conv_out.weight, std=0.02)
     pipeline = EmblemPipeline(
-        unet=build_denoiser((32, 32, 32), components=32),
+        unet=denoiser,
+        prior=CaptionPrior(hidden=16, rank=8),
         scheduler=FlowMatchEulerDiscreteScheduler(),
         codec=EmblemCodec(upscaler_width=8, upscaler_depth=2),
         text_encoder=None,
