@@ -246,18 +246,25 @@ class Vault:
         ).one_or_none()
         if row is None:
             return self._new_epoch(connection, 1, self._clock()) if create else None
-        number, key_id = row
-        if self._known_epoch is None or self._known_epoch.key_id != key_id:
-            self._known_epoch = _derive_epoch(number, key_id, keyfiles.read(self._key_file(key_id)))
-        return self._known_epoch
+        return self._epoch_of(*row)
+
+    def _epoch_of(self, number: int, key_id: str) -> _Epoch:
+        known = self._known_epoch  # read once: another thread may replace it
+        if known is None or known.key_id != key_id:
+            known = _derive_epoch(number, key_id, keyfiles.read(self._key_file(key_id)))
+            self._known_epoch = known
+        return known
 
     def _new_epoch(self, connection: Connection, number: int, now: datetime) -> _Epoch:
         key_id = str(uuid.uuid4())
         key = keyfiles.create_once(self._key_file(key_id), new_key())
-        inserted = connection.execute(
-            insert_or_ignore(vault_epochs).values(number=number, key_id=key_id, created_at=now).on_conflict_do_nothing()
+        inserted = connection.scalar(
+            insert_or_ignore(vault_epochs)
+            .values(number=number, key_id=key_id, created_at=now)
+            .on_conflict_do_nothing()
+            .returning(vault_epochs.c.key_id)
         )
-        if inserted.rowcount:
+        if inserted is not None:
             return _derive_epoch(number, key_id, key)
         # Another process began the first epoch at the same moment: its key counts, ours was never used.
         keyfiles.destroy(self._key_file(key_id))
@@ -276,7 +283,7 @@ class Vault:
         if not create or epoch is None:
             raise UnknownSubjectError("the vault holds nothing of this subject")
         subject_id, key = str(uuid.uuid4()), new_key()
-        inserted = connection.execute(
+        inserted = connection.scalar(
             insert_or_ignore(vault_subjects)
             .values(
                 id=subject_id,
@@ -287,8 +294,9 @@ class Vault:
                 created_at=self._clock(),
             )
             .on_conflict_do_nothing(index_elements=["handle"])
+            .returning(vault_subjects.c.id)
         )
-        if inserted.rowcount:
+        if inserted is not None:
             return SubjectKey(subject_id, key)
         winner = self._find(connection, epoch, subject)
         if winner is None:
@@ -315,11 +323,7 @@ class Vault:
         if row is None:
             raise ErasedError(f"subject {subject_id} was erased, or never was in this vault")
         wrapped, number, key_id = row
-        known = self._known_epoch
-        if known is None or known.key_id != key_id:
-            known = _derive_epoch(number, key_id, keyfiles.read(self._key_file(key_id)))
-            self._known_epoch = known
-        return SubjectKey(subject_id, _unwrap(bytes(wrapped), subject_id, known))
+        return SubjectKey(subject_id, _unwrap(bytes(wrapped), subject_id, self._epoch_of(number, key_id)))
 
     def _rewrap(self, connection: Connection, before: _Epoch, after: _Epoch) -> None:
         survivors = connection.execute(
