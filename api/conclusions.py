@@ -22,6 +22,12 @@ CONCLUSIONS = tuple(STATEMENTS)
 
 
 def in_order(found: Iterable[str]) -> tuple[str, ...]:
-    """The conclusions that hold, by precedence; `inconclusive` if there is none."""
+    """The conclusions that hold, by precedence; `inconclusive` if and only if there is no other.
+
+    Raises:
+        ValueError: a name is none of `CONCLUSIONS`; left out silently, a finding would be lost.
+    """
     holding = set(found)
-    return tuple(name for name in CONCLUSIONS if name in holding) or ("inconclusive",)
+    if unknown := holding - set(CONCLUSIONS):
+        raise ValueError(f"no such conclusion: {', '.join(sorted(unknown))}; known: {', '.join(CONCLUSIONS)}")
+    return tuple(name for name in CONCLUSIONS if name in holding - {"inconclusive"}) or ("inconclusive",)

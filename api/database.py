@@ -83,8 +83,12 @@ def unavailable_when_away() -> Iterator[None]:
 def _psycopg_url(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except SQLAlchemyError as error:
-        raise ConfigurationError("IMPRIMATUR_DATABASE_URL is no database URL: postgresql://...") from error
+    except (SQLAlchemyError, ValueError) as error:
+        # Not chained: the parser's message may quote the URL, and with it the password.
+        raise ConfigurationError(
+            f"IMPRIMATUR_DATABASE_URL is no database URL ({type(error).__name__});"
+            " expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+        ) from None
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise ConfigurationError(f"the database must be PostgreSQL, not {parsed.get_backend_name()}")
     return parsed.set(drivername="postgresql+psycopg")
@@ -150,9 +154,19 @@ def _role_can_login(connection: Any, role: str) -> bool:
 
 def _create_role(connection: Any, role: str) -> None:
     """Create a role without login and let the current role act as it. Roles belong to the whole server."""
-    if not connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :n"), {"n": role}):
-        connection.execute(text(f"CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE"))
-    connection.execute(text(f"GRANT {role} TO CURRENT_USER"))
+    # Another database of this server may be prepared at the same moment; our lock holds within one database only.
+    connection.execute(
+        text(
+            f"DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{role}') THEN"  # noqa: S608 - a constant
+            f" CREATE ROLE {role} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE; END IF;"
+            " EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        )
+    )
+    # From PostgreSQL 16 on, membership does not imply that SET ROLE is allowed.
+    version = int(connection.scalar(text("SHOW server_version_num")))
+    privilege = "SET" if version >= 160_000 else "MEMBER"
+    if not connection.scalar(text("SELECT pg_has_role(:r, :p)"), {"r": role, "p": privilege}):
+        connection.execute(text(f"GRANT {role} TO CURRENT_USER"))
 
 
 @contextlib.contextmanager

@@ -72,8 +72,10 @@ class KeyStore:
         """Make a key; return its id and the key itself, which is never shown again."""
         if not roles:
             raise InvalidInputError("a key needs at least one role", parameter="role")
-        if not tenant or "/" in tenant:
-            raise InvalidInputError("a tenant's name is not empty and has no '/'", parameter="tenant")
+        if not tenant or "/" in tenant or not tenant.isprintable():
+            raise InvalidInputError("a tenant's name is printable, not empty, and has no '/'", parameter="tenant")
+        if not name.isprintable():
+            raise InvalidInputError("a key's name is printable text on one line", parameter="name")
         key_id, secret = secrets.token_hex(8), secrets.token_hex(32)
         connection.execute(
             insert(api_keys).values(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,11 +17,13 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from api.database import unavailable_when_away
-from api.errors import AttemptLostError, IdempotencyConflictError, NotFoundError, UnavailableError
+from api.errors import AttemptLostError, IdempotencyConflictError, InvalidInputError, NotFoundError, ServiceError
 from api.tables import idempotency_keys, records
 
 SHORT_ID_BITS = 56
 _PREFIX = "rec_"
+_RECORD_ID = re.compile(r"rec_[0-9a-f]{32}")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")  # visible ASCII, 1 to 255
 _FINISHED_WITH_RESULT = frozenset({"released", "held", "refused"})
 _LOGGER = logging.getLogger(__name__)
 
@@ -83,8 +86,13 @@ class RecordStore:
         """Bind an idempotency key to a new request, or return the parent id of the finished request that had it.
 
         Raises:
+            InvalidInputError: the key is empty, longer than 255 characters, or not plain ASCII.
             IdempotencyConflictError: the key stands for another request, or its request still runs.
         """
+        if not _IDEMPOTENCY_KEY.fullmatch(key):
+            raise InvalidInputError(
+                "an Idempotency-Key has 1 to 255 visible ASCII characters", parameter="Idempotency-Key"
+            )
         digest = hashlib.sha256(request).hexdigest()
         new = {"tenant": tenant, "key": key, "request_sha256": digest, "parent_id": parent_id}
         statement = upsert(idempotency_keys).values(**new, created_at=func.clock_timestamp())
@@ -153,6 +161,8 @@ class RecordStore:
         Raises:
             NotFoundError: there is none.
         """
+        if not _RECORD_ID.fullmatch(record_id):  # also keeps out what PostgreSQL's text cannot hold
+            raise NotFoundError("no such record")
         return self._one(records.c.record_id == record_id)
 
     def by_short_id(self, short_id: int) -> Record:
@@ -189,7 +199,7 @@ class RecordStore:
             while not stop.wait(interval_s):
                 try:
                     self._extend(record_ids)
-                except UnavailableError as error:
+                except ServiceError as error:
                     # The lease runs out if this goes on; `close` then refuses to release.
                     _LOGGER.warning("lease heartbeat failed: %s", error.message)
 

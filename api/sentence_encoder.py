@@ -57,7 +57,12 @@ def load_encoder(folder: Path | None = None) -> LoadedEncoder:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    model = BertModel.from_pretrained(str(folder), use_safetensors=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        model = BertModel.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"the sentence encoder's configuration or tokenizer in {folder} cannot be read; reinstall the requirements"
+        ) from error
     model.requires_grad_(False)  # from_pretrained has put it in evaluation mode
     return LoadedEncoder(model, tokenizer, digest)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,7 +25,7 @@ def default_data_dir() -> Path:
 class Settings(BaseSettings):
     """Everything an operator can set. Units are in the names."""
 
-    model_config = SettingsConfigDict(env_prefix="IMPRIMATUR_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="IMPRIMATUR_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     data_dir: Path = Field(default_factory=default_data_dir)
     database_url: SecretStr | None = Field(None, description="PostgreSQL; unset: the embedded server.")
@@ -41,17 +41,24 @@ class Settings(BaseSettings):
     origin: str = Field("imprimatur.local/log", description="The ledger's name in its checkpoints (C2SP).")
     provider: str = Field("Imprimatur (development)", description="Provider named in disclosure fields.")
     threads: int | None = Field(None, ge=1, description="CPU threads for models; unset: all cores.")
-    lease_s: float = Field(30.0, gt=0, description="An attempt without heartbeat for this long is abandoned.")
+    lease_s: float = Field(
+        30.0, gt=0, le=86_400, description="An attempt without heartbeat for this long is abandoned."
+    )
     queue_length: int = Field(16, ge=1, description="Requests that may wait before callers get `busy`.")
     max_upload_bytes: int = Field(64 * 1024 * 1024, ge=1)
     max_pixels: int = Field(100_000_000, ge=1)
-    decode_timeout_s: float = Field(20.0, gt=0)
+    decode_timeout_s: float = Field(20.0, gt=0, le=3_600)
     signing_certificates: Path | None = Field(None, description="PEM chain, leaf first; unset: development CA.")
     signing_key: Path | None = Field(None, description="PEM private key of the leaf.")
     signing_key_passphrase: SecretStr | None = None
     trust_anchors: Path | None = Field(None, description="PEM trust anchors; unset: the shipped lists.")
     image_format: Literal["png", "jpeg", "webp"] = "png"
     url_private_addresses: bool = Field(False, description="Allow `verify URL` on private addresses (tests).")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _independent_of_the_working_folder(cls, folder: Path) -> Path:
+        return folder.expanduser().absolute()
 
     @property
     def keys_dir(self) -> Path:

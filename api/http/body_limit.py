@@ -8,6 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ImageTooLargeError
 
+_MAX_LENGTH_DIGITS = 18
+
 
 class BodyLimit:
     """ASGI middleware; answers with status 413 in the API's error shape."""
@@ -22,7 +24,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._max_bytes:
+        if declared.isdigit() and (len(declared) > _MAX_LENGTH_DIGITS or int(declared) > self._max_bytes):
             await self._refuse(send)
             return
         seen = 0
@@ -38,14 +40,18 @@ class BodyLimit:
 
         async def watched(message: Message) -> None:
             nonlocal started
+            # A framework may catch what `counted` raised and answer with an error of its own: ours replaces it.
+            if seen > self._max_bytes and not started:
+                raise _TooLargeError
             started = True
             await send(message)
 
         try:
             await self._app(scope, counted, watched)
-        except _TooLargeError:
-            if started:
+        except Exception:
+            if seen <= self._max_bytes or started:
                 raise
+        if seen > self._max_bytes and not started:
             await self._refuse(send)
 
     async def _refuse(self, send: Send) -> None:
