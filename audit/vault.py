@@ -201,6 +201,8 @@ class Vault:
             if before is None or found is None:
                 raise UnknownSubjectError("the vault holds nothing of this subject; nothing was erased")
             after = self._new_epoch(connection, before.number + 1, now)
+            if after.key_id == before.key_id:
+                raise VaultError("no new epoch could be begun; nothing was erased, try again")
             items = connection.execute(delete(vault_items).where(vault_items.c.subject_id == found.subject_id)).rowcount
             connection.execute(delete(vault_subjects).where(vault_subjects.c.id == found.subject_id))
             self._rewrap(connection, before, after)
