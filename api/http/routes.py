@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
-from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Header, Request, Response, UploadFile
@@ -104,7 +104,7 @@ def _image(image: ImageResult, request: Request, *, by_url: bool) -> dict[str, A
             "decision": image.outcome.value,
             "categories": image.decision["categories"],
             "seed": image.seed,
-            "receipt": asdict(image.receipt) if image.receipt else None,
+            "receipt": json.loads(image.receipt.to_json()) if image.receipt else None,
         },
     }
     if image.data is not None and by_url:
@@ -170,10 +170,10 @@ def record_image(record_id: str, opened: Services, who: Authenticated) -> Respon
 
 
 @router.get("/records/{record_id}/receipt")
-def record_receipt(record_id: str, opened: Services, who: Authenticated) -> dict[str, Any]:
+def record_receipt(record_id: str, opened: Services, who: Authenticated) -> Response:
     """A fresh receipt for a released image of the caller's tenant."""
     who.require(Role.GENERATE)
-    return asdict(opened.results.receipt_of(record_id, who))
+    return Response(opened.results.receipt_of(record_id, who).to_json(), media_type="application/json")
 
 
 @health.get("/healthz")
