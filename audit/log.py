@@ -6,7 +6,7 @@ import secrets
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine, text
@@ -16,11 +16,11 @@ from audit.errors import AuditBusyError
 from audit.events import Event, EventId, encode
 from audit.ledger.checkpoint import Checkpoint
 from audit.ledger.keys import LedgerKey
-from audit.ledger.sequencer import LOCK_TIMEOUT_SECONDS, MAX_BATCH_EVENTS, SYNCHRONOUS_COMMIT, Batch, Sequencer
+from audit.ledger.sequencer import LOCK_TIMEOUT_SECONDS, SYNCHRONOUS_COMMIT, Batch, Sequencer
 from audit.reader import AuditReader, Inclusion
 
 SALT_BYTES = 32
-MAX_REMEMBERED_INCLUSIONS = 8 * MAX_BATCH_EVENTS  # of events whose appender has not asked yet
+MAX_AWAITED = 4096  # events whose appender has not asked for their place yet; later ones are proved from the database
 
 _APPEND = text(
     f"""
@@ -51,7 +51,9 @@ class AuditLog(AuditReader):
         self._clock = clock
         self._sequencer = Sequencer(engine, ledger_key, clock)
         self._sequencing = threading.Lock()
-        self._included: OrderedDict[str, tuple[int, Batch]] = OrderedDict()
+        self._included: OrderedDict[str, tuple[int, Batch]] = OrderedDict()  # guarded by _sequencing
+        self._bookkeeping = threading.Lock()
+        self._awaited: OrderedDict[str, bool] = OrderedDict()  # guarded by _bookkeeping
 
     def append(self, event: Event, connection: Connection | None = None) -> EventId:
         """Stores an event; when this returns it is durable, and waits for its place in the ledger.
@@ -79,6 +81,7 @@ class AuditLog(AuditReader):
             "private": encoded.private,
             "commitment": encoded.commitment,
         }
+        self._await(event_id)
         with database_errors(f"record the event {event.kind!r}"):
             if connection is not None:
                 connection.execute(_APPEND, parameters)
@@ -100,18 +103,15 @@ class AuditLog(AuditReader):
             raise AuditBusyError("another thread is sequencing events for too long; try again")
         try:
             found = self._included.pop(event_id, None)
-            while found is None:
-                batch = self._sequencer.run()
-                self._remember(batch)
+            while found is None and (batches := self._sequencer.run()):
+                self._remember(batches)
                 found = self._included.pop(event_id, None)
-                if batch is None:
-                    break
         finally:
             self._sequencing.release()
-        if found is not None:
-            index, batch = found
-            return Inclusion(index, batch.leaves[index - batch.first_index], batch.proof(index), batch.checkpoint)
-        return self.prove(event_id)  # another process included it
+        if found is None:
+            return self.prove(event_id)  # included long ago, or by another process without this one's knowledge
+        index, batch = found
+        return Inclusion(index, batch.leaves[index - batch.first_index], batch.proof(index), batch.checkpoint)
 
     def record(self, event: Event) -> tuple[EventId, Inclusion]:
         """Appends and includes: when this returns, the event is durable and in a signed checkpoint.
@@ -129,16 +129,25 @@ class AuditLog(AuditReader):
             AuditError: as `Sequencer.run`.
         """
         with self._sequencing:
-            while (batch := self._sequencer.run()) is not None:
-                self._remember(batch)
+            while batches := self._sequencer.run():
+                self._remember(batches)
         return self.latest_checkpoint() or self._sequencer.sign_empty()
 
-    def _remember(self, batch: Batch | None) -> None:
-        if batch is None:
-            return
-        for index, event_id in enumerate(batch.event_ids, batch.first_index):
-            self._included[event_id] = index, batch
-        while len(self._included) > MAX_REMEMBERED_INCLUSIONS:
+    def _await(self, event_id: EventId) -> None:
+        with self._bookkeeping:
+            self._awaited[event_id] = True
+            while len(self._awaited) > MAX_AWAITED:
+                self._awaited.popitem(last=False)
+
+    def _remember(self, batches: Sequence[Batch]) -> None:
+        """Keeps the places of this process's own events until their appenders ask."""
+        for batch in batches:
+            for index, event_id in enumerate(batch.event_ids, batch.first_index):
+                with self._bookkeeping:
+                    is_own = self._awaited.pop(event_id, False)
+                if is_own:
+                    self._included[event_id] = index, batch
+        while len(self._included) > MAX_AWAITED:
             self._included.popitem(last=False)
 
 

@@ -25,14 +25,15 @@ from audit.ledger.tiles import FullTile, RightEdge, node_reader
 LOCK_KEY = 0x494D5052_4C454447  # "IMPRLEDG": one ledger per database
 LOCK_TIMEOUT_SECONDS = 30
 MAX_BATCH_EVENTS = 1024  # bounds a transaction's memory and time
+MAX_CATCH_UP_LEAVES = 256  # up to one tile's worth is read leaf by leaf, more through the tiles
 
 # Synchronous commit is what "durable" rests on; a database that turned it off is overruled, one that asks for
 # more (remote_apply) is left alone.
 SYNCHRONOUS_COMMIT = """set_config('synchronous_commit', CASE current_setting('synchronous_commit')
     WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
 
-_PREPARE = text(f"SELECT set_config('lock_timeout', :timeout, true), {SYNCHRONOUS_COMMIT}")
-_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
+# A target list is evaluated from left to right: the wait for the lock is already bounded.
+_LOCK = text(f"SELECT set_config('lock_timeout', :timeout, true), {SYNCHRONOUS_COMMIT}, pg_advisory_xact_lock(:key)")
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,11 @@ class Sequencer:
         self._edge = RightEdge()
         self._root = EMPTY_ROOT
 
-    def run(self, limit: int = MAX_BATCH_EVENTS) -> Batch | None:
-        """Sequences up to `limit` waiting events in one transaction; None if none waited.
+    def run(self, limit: int = MAX_BATCH_EVENTS) -> list[Batch]:
+        """Sequences up to `limit` waiting events in one transaction.
+
+        Gives what came into the tree since the last run: first, if it is little, what other processes put there,
+        then this run's own batch, if anything waited.
 
         Raises:
             AuditBusyError: the lock was not had in 30 seconds.
@@ -72,61 +76,81 @@ class Sequencer:
             LedgerKeyMismatchError: the stored ledger was signed by another key.
             LedgerCorruptError: the stored tree does not give its newest checkpoint's root.
         """
+        batches: list[Batch] = []
         with database_errors("sequence events"), self._engine.begin() as connection:
-            self._lock(connection)
-            newest = storage.newest_checkpoint(connection)
+            # A statement of its own: the next one's snapshot must be younger than the lock.
+            connection.execute(_LOCK, {"timeout": f"{LOCK_TIMEOUT_SECONDS}s", "key": LOCK_KEY})
+            edge = self._edge.copy()
+            newest = self._newest(connection)
+            if newest is not None and (edge.size, self._root) != (newest.size, newest.root):
+                others = self._catch_up(connection, edge, newest)
+                if others is None:
+                    edge = _read_edge(connection, newest)
+                else:
+                    batches.append(others)
+            elif newest is None and edge.size:
+                edge = RightEdge()
             waiting = storage.take_queue(connection, limit)
-            if not waiting:
-                return None
-            edge = self._edge_at(connection, newest)
-            batch = self._extend(connection, edge, waiting)
-        self._edge, self._root = edge, batch.checkpoint.root
-        return batch
+            if waiting:
+                batches.append(self._extend(connection, edge, waiting))
+        self._edge, self._root = edge, edge.root()
+        return batches
 
     def sign_empty(self) -> Checkpoint:
         """Checkpoint of a ledger without leaves. It is not stored: the tree's first batch is."""
         return sign(0, EMPTY_ROOT, self._key)
 
-    def _lock(self, connection: Connection) -> None:
-        connection.execute(_PREPARE, {"timeout": f"{LOCK_TIMEOUT_SECONDS}s"})
-        # A statement of its own: the next one's snapshot must be younger than the lock.
-        connection.execute(_LOCK, {"key": LOCK_KEY})
+    def _newest(self, connection: Connection) -> Checkpoint | None:
+        newest = storage.newest_checkpoint(connection)
+        if newest is None:
+            return None
+        size, root, note = newest
+        if (size, root) == (self._edge.size, self._root):
+            return Checkpoint(self._key.origin, size, root, note)  # as it was when it was verified or signed
+        try:
+            signed = verify(note, self._key.public)
+        except CheckpointError as error:
+            raise LedgerKeyMismatchError(
+                f"the ledger's newest checkpoint (size {size}) is not signed by the configured key "
+                f"{self._key.public}: {error}"
+            ) from error
+        if (signed.size, signed.root) != (size, root):
+            raise LedgerCorruptError(f"checkpoint {size}: its row differs from its note; run the log check")
+        return signed
 
-    def _edge_at(self, connection: Connection, newest: tuple[int, bytes, str] | None) -> RightEdge:
-        size, root, note = newest if newest is not None else (0, EMPTY_ROOT, "")
-        if self._edge.size == size and self._root == root:
-            return self._edge.copy()
-        if newest is not None:
-            try:
-                signed = verify(note, self._key.public)
-            except CheckpointError as error:
-                raise LedgerKeyMismatchError(
-                    f"the ledger's newest checkpoint (size {size}) is not signed by the configured key "
-                    f"{self._key.public}: {error}"
-                ) from error
-            if (signed.size, signed.root) != (size, root):
-                raise LedgerCorruptError(f"checkpoint {size}: its row differs from its note; run the log check")
-        edge = storage.read_right_edge(connection, size)
-        if edge.root() != root:
-            raise LedgerCorruptError(
-                f"the stored tree of {size} leaves has root {edge.root().hex()}, its checkpoint states "
-                f"{root.hex()}; nothing more is signed, run the log check"
-            )
-        return edge
+    def _catch_up(self, connection: Connection, edge: RightEdge, newest: Checkpoint) -> Batch | None:
+        """Extends `edge` by what other processes put into the tree; None if that is much or does not fit."""
+        if not 0 < newest.size - edge.size <= MAX_CATCH_UP_LEAVES:
+            return None
+        first_index = edge.size
+        rows = storage.read_rows(connection, first_index, newest.size)
+        leaves = tuple(leaf for _, leaf in rows)
+        filled = [tile for leaf in leaves for tile in edge.append(leaf_hash(leaf))]
+        if (edge.size, edge.root()) != (newest.size, newest.root):
+            return None
+        return Batch(first_index, leaves, tuple(id for id, _ in rows), newest, _batch_reader(edge.copy(), filled))
 
     def _extend(self, connection: Connection, edge: RightEdge, waiting: Sequence[Leaf]) -> Batch:
         first_index = edge.size
         leaves = tuple(leaf.encode() for leaf in waiting)
         event_ids = tuple(leaf.id for leaf in waiting)
-        filled: list[FullTile] = []
-        for leaf in leaves:
-            filled.extend(edge.append(leaf_hash(leaf)))
+        filled = [tile for leaf in leaves for tile in edge.append(leaf_hash(leaf))]
         read = _batch_reader(edge.copy(), filled)
         checkpoint = sign(edge.size, edge.root(), self._key)
         storage.insert_leaves(connection, first_index, event_ids, leaves)
         storage.insert_tiles(connection, filled)
         storage.insert_checkpoint(connection, checkpoint, self._clock())
         return Batch(first_index, leaves, event_ids, checkpoint, read)
+
+
+def _read_edge(connection: Connection, newest: Checkpoint) -> RightEdge:
+    edge = storage.read_right_edge(connection, newest.size)
+    if edge.root() != newest.root:
+        raise LedgerCorruptError(
+            f"the stored tree of {newest.size} leaves has root {edge.root().hex()}, its checkpoint states "
+            f"{newest.root.hex()}; nothing more is signed, run the log check"
+        )
+    return edge
 
 
 def _batch_reader(edge: RightEdge, filled: Sequence[FullTile]) -> NodeReader:

@@ -108,6 +108,16 @@ def read_leaves(connection: Connection, start: int, end: int) -> list[bytes]:
     return [bytes(row[0]) for row in rows]
 
 
+def read_rows(connection: Connection, start: int, end: int) -> list[tuple[str, bytes]]:
+    """(event id, leaf) of the places from `start` up to, but without, `end`."""
+    rows = connection.execute(
+        select(ledger_leaves.c.event_id, ledger_leaves.c.leaf)
+        .where(ledger_leaves.c.index >= start, ledger_leaves.c.index < end)
+        .order_by(ledger_leaves.c.index)
+    )
+    return [(event_id, bytes(leaf)) for event_id, leaf in rows]
+
+
 def find_index(connection: Connection, event_id: str) -> int | None:
     """Index of an event's leaf; None while it is not sequenced."""
     index = connection.scalar(select(ledger_leaves.c.index).where(ledger_leaves.c.event_id == event_id))

@@ -117,17 +117,15 @@ def test_a_batch_takes_all_that_wait_and_proves_each(log: AuditLog, service: Eng
     for number in range(300):
         log.append(failed(number))
     sequencer = Sequencer(service, ledger_key, now)
-    first = sequencer.run(limit=200)
-    second = sequencer.run(limit=200)
-    assert first is not None
-    assert second is not None
+    (first,) = sequencer.run(limit=200)
+    (second,) = sequencer.run(limit=200)
     assert (first.first_index, first.checkpoint.size) == (0, 200)
     assert (second.first_index, second.checkpoint.size) == (200, 300)
     for batch in (first, second):
         for offset, leaf in enumerate(batch.leaves):
             index = batch.first_index + offset
             verify_inclusion(leaf_hash(leaf), index, batch.checkpoint.size, batch.proof(index), batch.checkpoint.root)
-    assert sequencer.run() is None
+    assert sequencer.run() == []
 
 
 def test_events_are_sequenced_in_the_order_of_their_positions(log: AuditLog) -> None:
@@ -142,10 +140,25 @@ def test_a_sequencer_takes_up_where_another_left(log: AuditLog, service: Engine,
     for number, count in enumerate([255, 1, 1, 254, 1, 2]):
         for _ in range(count):
             log.append(failed())
-        batch = sequencers[number % 2].run()
-        assert batch is not None
+        batch = sequencers[number % 2].run()[-1]
         assert log.root(batch.checkpoint.size) == batch.checkpoint.root
     assert fsck(service, log).ok
+
+
+def test_what_other_processes_sequenced_can_be_proved_without_reading_tiles(
+    log: AuditLog, service: Engine, ledger_key: LedgerKey
+) -> None:
+    busy, idle = (Sequencer(service, ledger_key, now) for _ in range(2))
+    for count in (3, 250, 10):  # across a tile's end
+        for _ in range(count):
+            log.append(failed())
+        (own,) = busy.run()
+        (others,) = idle.run()
+        assert (others.first_index, others.leaves, others.event_ids) == (own.first_index, own.leaves, own.event_ids)
+        assert others.checkpoint == own.checkpoint
+        for index in range(others.first_index, others.checkpoint.size):
+            assert others.proof(index) == own.proof(index)
+    assert idle.run() == []
 
 
 def test_another_key_signs_nothing_in_a_log_that_is_not_its_own(

