@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
 
 from api.errors import ConfigurationError, UnavailableError
@@ -23,6 +24,7 @@ AUDIT_ROLE = "imprimatur_audit"
 _DATABASE = "imprimatur"
 _MIGRATION_LOCK = 0x696D7072  # "impr": one process migrates at a time
 _POOL_SIZE = 8
+_INSUFFICIENT_PRIVILEGE = "42501"  # SQLSTATE, PostgreSQL's appendix A
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +71,16 @@ def unavailable_when_away() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        if state.startswith("42501"):
+        if getattr(error.orig, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
             raise ConfigurationError(
                 f"the database role lacks a right: {error.orig}. Set IMPRIMATUR_OWNER_DATABASE_URL to a role that may"
                 f" create roles and tables, or grant {SERVICE_ROLE} to the role of IMPRIMATUR_DATABASE_URL"
             ) from error
+        if not (isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated):
+            raise  # a fault of the program
         raise UnavailableError(f"the database cannot be used: {error.orig}") from error
-    except SQLAlchemyError as error:
-        raise UnavailableError(f"the database cannot be used: {error}") from error
+    except PoolTimeoutError as error:
+        raise UnavailableError(f"no database connection became free: {error}") from error
 
 
 def _psycopg_url(url: str) -> URL:

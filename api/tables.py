@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -37,7 +38,7 @@ records = Table(
     Column("image_sha256", String(64)),
     CheckConstraint(f"state IN {STATES}", name="records_state"),
     UniqueConstraint("parent_id", "position", name="records_position"),
-    Index("records_open_lease", "lease_expires_at", postgresql_where="state = 'open'"),
+    Index("records_open_lease", "lease_expires_at", postgresql_where=text("state = 'open'")),
     Index("records_image_sha256", "image_sha256"),
     Index("records_tenant", "tenant", "created_at"),
 )

