@@ -8,6 +8,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
@@ -67,28 +68,26 @@ class AuditLog(AuditReader):
             AuditUnavailableError: the database is away; whether the event was stored may be unknown.
             StorageFullError: its disk is full.
         """
-        now = self._clock()
-        encoded = encode(event, secrets.token_bytes(SALT_BYTES), secrets.token_bytes(SALT_BYTES))
-        event_id = time_ordered_id(now)
-        parameters = {
-            "id": event_id,
-            "record_id": event.record_id,
-            "kind": event.kind,
-            "time": now,
-            "salt": encoded.salt,
-            "body": encoded.body,
-            "private_salt": encoded.private_salt,
-            "private": encoded.private,
-            "commitment": encoded.commitment,
-        }
-        self._await(event_id)
+        parameters = self._row(event)
         with database_errors(f"record the event {event.kind!r}"):
             if connection is not None:
                 connection.execute(_APPEND, parameters)
             else:
                 with self._autocommit.connect() as own:
                     own.execute(_APPEND, parameters)
-        return event_id
+        return EventId(parameters["id"])
+
+    def append_all(self, events: Sequence[Event]) -> list[EventId]:
+        """Stores several events in one transaction: all of them or none.
+
+        Raises:
+            As `append`.
+        """
+        rows = [self._row(event) for event in events]
+        if rows:
+            with database_errors(f"record {len(rows)} events"), self._engine.begin() as connection:
+                connection.execute(_APPEND, rows)
+        return [EventId(row["id"]) for row in rows]
 
     def include(self, event_id: EventId) -> Inclusion:
         """Sees to it that an appended event is in the ledger; gives its place and proof.
@@ -132,6 +131,23 @@ class AuditLog(AuditReader):
             while batches := self._sequencer.run():
                 self._remember(batches)
         return self.latest_checkpoint() or self._sequencer.sign_empty()
+
+    def _row(self, event: Event) -> dict[str, Any]:
+        now = self._clock()
+        encoded = encode(event, secrets.token_bytes(SALT_BYTES), secrets.token_bytes(SALT_BYTES))
+        event_id = time_ordered_id(now)
+        self._await(event_id)
+        return {
+            "id": event_id,
+            "record_id": event.record_id,
+            "kind": event.kind,
+            "time": now,
+            "salt": encoded.salt,
+            "body": encoded.body,
+            "private_salt": encoded.private_salt,
+            "private": encoded.private,
+            "commitment": encoded.commitment,
+        }
 
     def _await(self, event_id: EventId) -> None:
         with self._bookkeeping:

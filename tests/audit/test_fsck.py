@@ -19,11 +19,9 @@ class Case:
         self.log, self.owner, self.service, self.vault, self.objects = log, owner, service, vault, objects
         self.prompt: VaultReference = vault.put("tenant/alice", "prompt", b"a red apple")
         self.image: ObjectReference = objects.put(IMAGE, "tenant/alice")
-        for number in range(RELEASED_AT):
-            log.append(failed(number))
+        log.append_all([failed(number) for number in range(RELEASED_AT)])
         self.released, _ = log.record(released(prompt=self.prompt, objects=(self.image,)))
-        for number in range(EVENTS - RELEASED_AT - 11):
-            log.append(failed(number))
+        log.append_all([failed(number) for number in range(EVENTS - RELEASED_AT - 11)])
         log.checkpoint()
         for number in range(10):
             log.record(failed(number))

@@ -87,6 +87,27 @@ def test_more_events_than_one_batch_holds_are_included(log: AuditLog, monkeypatc
     assert log.include(ids[0]).index == 0
 
 
+def test_events_that_are_appended_together_are_all_there_or_none(log: AuditLog) -> None:
+    ids = log.append_all([failed(number) for number in range(3)])
+    assert [log.include(event_id).index for event_id in ids] == [0, 1, 2]
+    too_large = Event(None, Failed(stage="s", error="E", message="m" * 70_000))
+    with pytest.raises(BodyTooLargeError):
+        log.append_all([failed(), too_large])
+    assert len(log.recent()) == 3
+    assert log.append_all([]) == []
+
+
+def test_an_event_can_share_the_fate_of_the_callers_transaction(log: AuditLog, service: Engine) -> None:
+    with service.begin() as connection:
+        kept = log.append(failed(1), connection)
+    with service.connect() as connection, connection.begin() as transaction:
+        lost = log.append(failed(2), connection)
+        transaction.rollback()
+    assert log.include(kept).index == 0
+    with pytest.raises(UnknownEventError):
+        log.include(lost)
+
+
 def test_an_empty_log_has_a_checkpoint_of_nothing(log: AuditLog) -> None:
     checkpoint = log.checkpoint()
     assert (checkpoint.size, checkpoint.root) == (0, EMPTY_ROOT)

@@ -11,8 +11,7 @@ SIZE = 600
 
 @pytest.fixture
 def long_log(log: AuditLog) -> AuditLog:
-    for number in range(SIZE):
-        log.append(failed(number % 7))
+    log.append_all([failed(number % 7) for number in range(SIZE)])
     log.checkpoint()
     return log
 

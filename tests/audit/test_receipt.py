@@ -216,8 +216,7 @@ def test_a_receipt_exposes_a_log_that_was_cut_back(issued: Receipt, log: AuditLo
 def test_a_receipt_exposes_a_leaf_that_was_exchanged_behind_the_tiles(log: AuditLog, owner: Engine) -> None:
     """Full tiles still give the old root; the leaf itself does not."""
     event_id, _ = log.record(released())
-    for number in range(300):
-        log.append(failed(number))
+    log.append_all([failed(number) for number in range(300)])
     log.checkpoint()
     made = receipt.build(log, event_id)
     as_superuser(owner, "UPDATE ledger_leaves SET leaf = leaf || ' ' WHERE index = 0")

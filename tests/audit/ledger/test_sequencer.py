@@ -114,8 +114,7 @@ def test_processes_killed_at_random_moments_lose_no_acknowledged_event(
 
 
 def test_a_batch_takes_all_that_wait_and_proves_each(log: AuditLog, service: Engine, ledger_key: LedgerKey) -> None:
-    for number in range(300):
-        log.append(failed(number))
+    log.append_all([failed(number) for number in range(300)])
     sequencer = Sequencer(service, ledger_key, now)
     (first,) = sequencer.run(limit=200)
     (second,) = sequencer.run(limit=200)
@@ -138,8 +137,7 @@ def test_a_sequencer_takes_up_where_another_left(log: AuditLog, service: Engine,
     """Sizes around a tile's end, where an edge read back has an empty partial tile."""
     sequencers = [Sequencer(service, ledger_key, now) for _ in range(2)]
     for number, count in enumerate([255, 1, 1, 254, 1, 2]):
-        for _ in range(count):
-            log.append(failed())
+        log.append_all([failed()] * count)
         batch = sequencers[number % 2].run()[-1]
         assert log.root(batch.checkpoint.size) == batch.checkpoint.root
     assert fsck(service, log).ok
@@ -150,8 +148,7 @@ def test_what_other_processes_sequenced_can_be_proved_without_reading_tiles(
 ) -> None:
     busy, idle = (Sequencer(service, ledger_key, now) for _ in range(2))
     for count in (3, 250, 10):  # across a tile's end
-        for _ in range(count):
-            log.append(failed())
+        log.append_all([failed()] * count)
         (own,) = busy.run()
         (others,) = idle.run()
         assert (others.first_index, others.leaves, others.event_ids) == (own.first_index, own.leaves, own.event_ids)
