@@ -15,7 +15,7 @@ HASH_BITS = HASH_SIDE * HASH_SIDE
 INFORMATION_MIN = 4.0
 """Least `PerceptualHash.information` that is searched or listed. A blank or nearly blank picture has no
 structure for the hash to describe: its bits are rounding noise, and such hashes match each other at
-random. Photographs measure 20 to 90, flat illustrations on one colour 10 to 90
+random. Photographs measure 10 to 113, flat illustrations on one colour 6 to 80
 (`benchmarks/results/duplicates.md`)."""
 
 _REDUCED_SIDE = 64

@@ -20,7 +20,7 @@ DECLARATION = CheckDeclaration(
     stage=Stage.IMAGE,
     categories=(QUALITY,),
     summary="Blank, noise and saturated pictures, by deviation, spatial autocorrelation and clipping.",
-    measured_on="320 photographs (no false alarm), 180 generated images, rendered flat scenes, failures",
+    measured_on="420 photographs and 380 generated images (no false alarm), eight kinds of failure",
     measured_in="benchmarks/results/image_quality.md",
 )
 
@@ -36,7 +36,7 @@ BLANK_DETAIL_SHARE = 0.0005
 DETAIL_LEVELS = 8
 
 NOISE_STRUCTURE = 0.25
-"""Autocorrelation with the neighbouring pixel. Photographs: 0.59 at least; noise: 0.0."""
+"""Autocorrelation with the neighbouring pixel. Photographs: 0.55 at least; noise: 0.0."""
 
 NOISE_ENTROPY_BITS = 5.0
 NOISE_CHROMA = 16.0

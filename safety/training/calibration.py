@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safety.prompt.head import Calibration
 from safety.training.prompt_data import LabelledPrompt
 
-FALSE_POSITIVE_RATES = {"t2i-compbench": 0.01, "imagereward": 0.02, "overt-benign": 0.05}
+FALSE_POSITIVE_RATES = {"t2i-compbench": 0.01, "imagereward": 0.02, "overt-benign": 0.04}
 """Highest share of benign rows that may reach the threshold, by source, on the calibrating half of dev."""
 
 FLAG_FALSE_POSITIVE_RATES = {"t2i-compbench": 0.03, "imagereward": 0.06, "overt-benign": 0.15}

@@ -16,9 +16,9 @@ SOURCE_WEIGHTS = {
     "imagereward": 1.0,
     "t2i-compbench": 0.3,
     "partiprompts": 0.5,
-    "i2p": 9.0,
-    "overt-benign": 5.0,
-    "overt-unsafe": 6.0,
+    "i2p": 6.0,
+    "overt-benign": 3.0,
+    "overt-unsafe": 4.0,
 }
 """Weight of a row in the loss, by source: unsafe and benign rows of OVERT count alike in sum, and clean
 prose, of which there is plenty, counts less than prompts that real users wrote."""

@@ -38,11 +38,11 @@ def test_a_copy_is_blocked_up_to_the_match_distance(distance: int | None, outcom
 
 
 def test_nearest_work_and_snapshot_are_in_the_evidence_though_it_is_no_copy() -> None:
-    evidence = DuplicateCheck(Answering(100)).examine(PIXELS)[0].evidence
+    evidence = DuplicateCheck(Answering(60)).examine(PIXELS)[0].evidence
     assert evidence["snapshot"] == "change-12-size-1"
     assert evidence["method"] == "exact"
     assert evidence["nearest"] == [
-        {"reference": "ref-1", "source": "works/a.png", "distance_bits": 100, "confidence": "0.218750"}
+        {"reference": "ref-1", "source": "works/a.png", "distance_bits": 60, "confidence": "0.250000"}
     ]
 
 
