@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
 
@@ -141,7 +141,13 @@ def _prepare(url: URL, timeout_s: int) -> None:
             autocommit.execute(text(f"GRANT USAGE ON SCHEMA public TO {SERVICE_ROLE}, {AUDIT_ROLE}"))
             with engine.begin() as migration:
                 migration.execute(text(f"SET ROLE {OWNER_ROLE}"))
-                upgrade(migration)
+                try:
+                    upgrade(migration)
+                except ProgrammingError as error:
+                    raise ConfigurationError(
+                        f"the tables could not be made in {url.database}: {error.orig}; give the service a database"
+                        " of its own"
+                    ) from error
 
 
 def _version(connection: Any) -> str | None:

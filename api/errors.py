@@ -67,6 +67,12 @@ class UnreadableSourceError(InvalidInputError):
     code = "unreadable_source"
 
 
+class OutputNotWrittenError(ServiceError):
+    """A result is there, but its file could not be written."""
+
+    code = "output_not_written"
+
+
 class NotAuthenticatedError(ServiceError):
     """No API key, or one that is unknown or revoked."""
 

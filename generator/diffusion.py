@@ -99,7 +99,9 @@ class DiffusionEngine:
     def _load(self) -> Any:
         folder = verified_folder(self._card)
         import torch
+        from diffusers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # progress goes to the caller's callback alone
         if self._threads is not None:
             torch.set_num_threads(self._threads)
         try:

@@ -56,7 +56,3 @@ def _version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> No
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def main() -> None:
     """Imprimatur: images that were checked and documented for publication, and what is known of any image's origin."""
-
-
-if __name__ == "__main__":
-    main()

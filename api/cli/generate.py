@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from api.cli.output import EXIT_REFUSED, emit, json_option, reports_errors, service
-from api.errors import InvalidInputError, UnreadableSourceError
+from api.errors import InvalidInputError, OutputNotWrittenError
 
 if TYPE_CHECKING:
     from api.generate import ImageResult
@@ -152,7 +152,7 @@ def _write_whole(path: Path, data: bytes) -> None:
             os.unlink(name)
             raise
     except OSError as error:
-        raise UnreadableSourceError(
+        raise OutputNotWrittenError(
             f"{path} could not be written ({error.strerror}); the image is released and kept under its record"
         ) from error
 

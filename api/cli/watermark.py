@@ -10,7 +10,7 @@ import click
 
 from api.cli.output import EXIT_FAILURE, emit, json_option, reports_errors, service
 from api.cli.verify import expand
-from api.errors import InvalidInputError, ServiceError, UnreadableSourceError
+from api.errors import InvalidInputError, OutputNotWrittenError, ServiceError
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _JPEG_QUALITY = 95
@@ -64,7 +64,7 @@ def embed(source: str, output: Path, payload: int, as_json: bool) -> None:
             options = {"quality": _JPEG_QUALITY, "subsampling": 0}
         Image.fromarray(marked).save(output, _FORMATS[output.suffix.lower()], **options)
     except OSError as error:
-        raise UnreadableSourceError(f"{output} could not be written: {error}") from error
+        raise OutputNotWrittenError(f"{output} could not be written: {error}") from error
     document = {"file": str(output), "payload": f"{payload:016x}", "key": "laboratory"}
     emit(document) if as_json else click.echo(f"{output}: laboratory mark {payload:016x}")
 

@@ -282,7 +282,8 @@ def test_help_loads_no_model_library(arguments: list[str]) -> None:
 def test_the_demo_runs_on_the_embedded_database(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("IMPRIMATUR_")}
     environment["IMPRIMATUR_DATA_DIR"] = str(tmp_path / "data")
-    command = [sys.executable, "-m", "api.cli", "demo", "--folder", str(tmp_path / "demo"), "--json"]
+    program = str(Path(sys.executable).parent / "imprimatur")
+    command = [program, "demo", "--folder", str(tmp_path / "demo"), "--json"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
