@@ -91,10 +91,7 @@ class AuditReader:
         Raises:
             UnknownEventError: there is none of that id.
         """
-        try:
-            wanted = str(uuid.UUID(event_id))
-        except ValueError as error:
-            raise UnknownEventError(f"{event_id[:80]!r} is no event id; expected a UUID") from error
+        wanted = _canonical_id(event_id)
         found = self._select(_EVENTS.where(audit_events.c.id == wanted))
         if not found:
             raise UnknownEventError(f"the log has no event {wanted}")
@@ -149,8 +146,9 @@ class AuditReader:
         Raises:
             UnknownEventError: no such event, or it is not sequenced yet.
         """
+        wanted = _canonical_id(event_id)
         with database_errors("prove inclusion"), self._engine.connect() as connection:
-            index = storage.find_index(connection, event_id)
+            index = storage.find_index(connection, wanted)
             checkpoint = self._newest(connection)
             if index is None or checkpoint is None:
                 raise UnknownEventError(f"event {event_id} is not in the ledger")
@@ -212,6 +210,13 @@ class AuditReader:
             )
             for id, record_id, kind, time, body, salt, private, private_salt, index in rows
         ]
+
+
+def _canonical_id(event_id: str) -> str:
+    try:
+        return str(uuid.UUID(event_id))
+    except ValueError as error:
+        raise UnknownEventError(f"{event_id[:80]!r} is no event id; expected a UUID") from error
 
 
 _EVENTS = select(

@@ -47,6 +47,8 @@ def test_recent_events_come_newest_first_by_kind_and_page(long_log: AuditLog) ->
 def test_an_event_that_is_not_there_is_a_typed_error(log: AuditLog, event_id: str) -> None:
     with pytest.raises(UnknownEventError):
         log.event(event_id)
+    with pytest.raises(UnknownEventError):
+        log.prove(event_id)
 
 
 def test_any_event_can_be_proved_at_any_time(long_log: AuditLog) -> None:
