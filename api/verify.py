@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from api import conclusions
 from api.decoding import DecodedImage
 from api.errors import InvalidInputError, NotFoundError
@@ -21,7 +18,6 @@ from audit.events import Event, Verified
 from provenance.fingerprint import compare, fingerprint
 from provenance.printable import printable
 from provenance.report import CredentialReport
-from provenance.watermark.mark import Geometry
 
 if TYPE_CHECKING:
     from api.composition import Imprimatur
@@ -127,7 +123,7 @@ class VerificationFlow:
             if link is not None:
                 yield link
         if mark is not None and mark.record is not None:
-            upright = _undo(image.pixels, mark.detection.geometry)
+            upright = mark.detection.geometry.align(image.pixels)
             agreement = compare(fingerprint(upright), results.fingerprint(mark.record))
             yield _Link(mark.record, agreement.verdict, mark_evidence(mark, agreement))
 
@@ -166,9 +162,3 @@ class _Link:
     record: Record
     agreement: str
     evidence: Evidence
-
-
-def _undo(pixels: NDArray[np.uint8], geometry: Geometry) -> NDArray[np.uint8]:
-    """The picture as it lay when it was marked."""
-    unmirrored = pixels[:, ::-1] if geometry.mirrored else pixels
-    return np.ascontiguousarray(np.rot90(unmirrored, -geometry.clockwise_degrees // 90))
