@@ -1,0 +1,249 @@
+"""What governance costs: core-milliseconds of every step around a generation, memory, and whole answers.
+
+    python -m benchmarks.governance [--requests 20] [--write benchmarks/results/governance.md]
+
+The steps are measured with a picture of the embedded model handed in by an engine that returns it at once, so that the
+model's own time is not among them. Core-milliseconds are the CPU time of all threads of the service, and beside it that
+of the database's processes over the whole request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from api.composition import Imprimatur
+from api.generate import Order, Step
+from api.settings import Settings
+from generator.image import GeneratedImage
+from generator.request import GenerationRequest
+
+PROMPT = "a red apple on a blue background"
+LIMIT_CORE_MS = 400
+LIMIT_GENERATION_S = 3.0
+LIMIT_MEMORY_MB = 2500
+LIMIT_COMMAND_S = 15.0
+LIMIT_ANSWER_OVERHEAD_S = 0.5
+
+
+class _Ready:
+    """An engine that has its picture already."""
+
+    def __init__(self, image: GeneratedImage) -> None:
+        self._image = image
+
+    def generate(self, _request: object, _progress: object = None) -> list[GeneratedImage]:
+        return [self._image]
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _database_cpu_s(data: Path) -> float:
+    """CPU seconds of all processes of the embedded server so far, those that have ended excluded."""
+    total = 0.0
+    for process in psutil.process_iter(["name", "cmdline"]):
+        try:
+            if process.info["name"] == "postgres" and _belongs(process, data):
+                times = process.cpu_times()
+                total += times.user + times.system
+        except psutil.Error:
+            continue
+    return total
+
+
+def _belongs(process: Any, data: Path) -> bool:
+    return str(data) in " ".join([process.cwd(), *process.info["cmdline"]])
+
+
+def _steps(services: Imprimatur, requests: int) -> tuple[dict[str, list[float]], dict[str, list[float]], float]:
+    """Core-milliseconds and wall-clock milliseconds by step, and the database's core-milliseconds a request."""
+    request = GenerationRequest(prompt=PROMPT, seed=1)
+    made = services.engine("emblem").generate(request.resolve(services.card(None)))[0]
+    services._engines["emblem"] = _Ready(made)
+    order = Order(request, services.local_caller(), "png")
+    cpu: dict[str, list[float]] = defaultdict(list)
+    wall: dict[str, list[float]] = defaultdict(list)
+
+    def run(*, keep: bool) -> None:
+        last = [time.process_time(), time.perf_counter()]
+
+        def observe(step: Step) -> None:
+            now = [time.process_time(), time.perf_counter()]
+            if keep and step is not Step.GENERATED:
+                cpu[step.value].append((now[0] - last[0]) * 1000)
+                wall[step.value].append((now[1] - last[1]) * 1000)
+            last[:] = now
+
+        services.generation.run(order, observe=observe)
+
+    for _ in range(3):
+        run(keep=False)
+    before = _database_cpu_s(services.settings.data_dir)
+    for _ in range(requests):
+        run(keep=True)
+    database_ms = (_database_cpu_s(services.settings.data_dir) - before) * 1000 / requests
+    return cpu, wall, database_ms
+
+
+def _generation_s(services: Imprimatur, repeats: int) -> list[float]:
+    engine, request = services.engine("emblem"), GenerationRequest(prompt=PROMPT).resolve(services.card(None))
+    engine.generate(request)
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        engine.generate(request)
+        times.append(time.perf_counter() - started)
+    return times
+
+
+def _command_s(data: Path, folder: Path) -> tuple[float, float]:
+    """Seconds of `imprimatur generate` on a warm installation, and its peak memory in MB (all its children)."""
+    environment = {**os.environ, "IMPRIMATUR_DATA_DIR": str(data)}
+    command = [
+        str(Path(sys.executable).parent / "imprimatur"),
+        "generate",
+        PROMPT,
+        "-o",
+        str(folder / "x.png"),
+        "--json",
+    ]
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+@contextmanager
+def _server(services: Imprimatur) -> Iterator[tuple[str, str]]:
+    """The HTTP API on a free port of loopback, and a key."""
+    import socket
+    import threading
+
+    import uvicorn
+
+    from api.http import create_app
+
+    key = services.create_key(tenant="benchmark", name="", roles=("generate",))[1]
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(services), log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", key
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def _answers_s(services: Imprimatur, repeats: int) -> list[float]:
+    import httpx
+
+    with _server(services) as (address, key), httpx.Client(timeout=60) as client:
+        times = []
+        for _ in range(repeats + 1):
+            started = time.perf_counter()
+            answer = client.post(
+                f"{address}/v1/images/generations",
+                json={"prompt": PROMPT},
+                headers={"Authorization": f"Bearer {key}"},
+            )
+            answer.raise_for_status()
+            times.append(time.perf_counter() - started)
+    return times[1:]
+
+
+def _report(requests: int) -> str:
+    with tempfile.TemporaryDirectory(prefix="imprimatur-benchmark-") as folder:
+        data = Path(folder) / "data"
+        with Imprimatur(Settings(data_dir=data)) as services:
+            services.warm_up()
+            generation = _generation_s(services, 7)
+            answers = _answers_s(services, 7)
+            cpu, wall, database_ms = _steps(services, requests)
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        command, command_memory = _command_s(data, Path(folder))
+    return "\n".join(_lines(cpu, wall, database_ms, generation, answers, memory, command, command_memory, requests))
+
+
+def _lines(
+    cpu: dict[str, list[float]],
+    wall: dict[str, list[float]],
+    database_ms: float,
+    generation: Sequence[float],
+    answers: Sequence[float],
+    memory: float,
+    command: float,
+    command_memory: float,
+    requests: int,
+) -> Iterator[str]:
+    load = os.getloadavg()[0]
+    yield "# What governance costs"
+    yield ""
+    yield f"`python -m benchmarks.governance --requests {requests}`, {datetime.now(UTC):%Y-%m-%d}, {_machine()},"
+    yield f"load average {load:.1f}."
+    yield ""
+    yield "One 512×512 PNG; medians, and the 95th percentile of the core-milliseconds."
+    yield ""
+    yield "| step | core-ms | p95 | wall-clock ms |"
+    yield "| --- | ---: | ---: | ---: |"
+    for step, values in cpu.items():
+        yield f"| {step} | {np.median(values):.1f} | {np.percentile(values, 95):.1f} | {np.median(wall[step]):.1f} |"
+    own = float(sum(np.median(values) for values in cpu.values()))
+    yield f"| database's processes, whole request | {database_ms:.1f} | | |"
+    yield f"| **all of governance** (limit {LIMIT_CORE_MS}) | **{own + database_ms:.0f}** | | |"
+    yield ""
+    yield "| whole answers | measured | limit |"
+    yield "| --- | ---: | ---: |"
+    made, answered = statistics.median(generation), statistics.median(answers)
+    yield f"| embedded generation, default steps | {made:.2f} s | {LIMIT_GENERATION_S:g} s |"
+    yield f"| server's answer beyond generation | {answered - made:.2f} s | {LIMIT_ANSWER_OVERHEAD_S:g} s |"
+    yield f"| `imprimatur generate`, warm installation | {command:.1f} s | {LIMIT_COMMAND_S:g} s |"
+    yield f"| peak memory of the service | {memory:.0f} MB | {LIMIT_MEMORY_MB} MB |"
+    yield f"| peak memory of the command | {command_memory:.0f} MB | {LIMIT_MEMORY_MB} MB |"
+
+
+def _machine() -> str:
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return f"{os.cpu_count()} cores of {model}"
+
+
+def main() -> None:
+    """Measure, print, and write if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=20)
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    report = _report(arguments.requests)
+    print(report)
+    if arguments.write is not None:
+        arguments.write.write_text(report + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
