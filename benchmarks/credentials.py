@@ -6,7 +6,6 @@ python -m benchmarks.credentials --write benchmarks/results/credentials.md
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import statistics
 import tempfile
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmarks.machine import machine
 from benchmarks.watermark_attacks import Pixels, illustrations, squares
 from provenance.credential import sign_credential
 from provenance.development_ca import development_signer
@@ -86,16 +86,10 @@ def row(name: str, pixels: Pixels, image_format: ImageFormat, signer: Signer, ru
 
 
 def report(runs: int) -> Iterator[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    processor = models[0] if models else platform.processor()
     yield "# Credentials"
     yield ""
     yield (
-        f"{datetime.now(UTC):%Y-%m-%d}, {processor}, {os.cpu_count()} cores, Python {platform.python_version()}. "
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, Python {platform.python_version()}. "
         f"`python -m benchmarks.credentials --runs {runs}`."
     )
     yield ""

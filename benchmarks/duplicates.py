@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -23,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from benchmarks.machine import machine
 from safety.duplicates.hashes import INFORMATION_MIN, perceptual_hash
 from safety.duplicates.matches import MATCH_DISTANCE_BITS
 
@@ -110,15 +109,6 @@ def _largest_distance(unrelated: NDArray[np.int64], rate: float) -> int:
     return int(nearest[int(rate * len(nearest))]) - 1
 
 
-def _machine() -> str:
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
-
-
 def table(data: Path) -> str:
     """The whole result as Markdown."""
     references = _load(data / "bsds-val", "*.jpg")
@@ -164,7 +154,7 @@ def table(data: Path) -> str:
     lines = [
         "# Finding copies by perceptual hash",
         "",
-        f"Measured {datetime.now(UTC):%Y-%m-%d} on {_machine()} with `python -m benchmarks.duplicates`. "
+        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()} with `python -m benchmarks.duplicates`. "
         f"References: {len(references)} photographs of BSDS500 (validation). Distractors: {len(distractors)} other "
         "photographs (BSDS500 training, ImageNet sample). Flat scenes: 200 renders of the embedded model's "
         "training scenes; those of other objects leave out pairs that show the same glyph. No photograph of "

@@ -7,29 +7,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import resource
 import statistics
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
+from benchmarks.machine import machine
 from generator import EMBLEM_CARD, GenerationRequest, load_card
 from generator.diffusion import DiffusionEngine
 from generator.training.text_encoder import load_text_encoder, packaged_folder
 
 PROMPT = "a red apple on a blue background"
 TARGET_SECONDS = 3.0
-
-
-def processor() -> str:
-    """The processor's name, as Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "unknown processor"
 
 
 def main() -> None:
@@ -46,7 +35,7 @@ def main() -> None:
     engine.load()
     load_s = time.perf_counter() - started
 
-    print(f"{datetime.now(UTC):%Y-%m-%d} {processor()}, {os.cpu_count()} cores, {options.threads} threads, ", end="")
+    print(f"{datetime.now(UTC):%Y-%m-%d} {machine()}, {options.threads} threads, ", end="")
     print(f"load average {os.getloadavg()[0]:.1f}, model {card.id} {card.digest[:12]}")
     print(f"load and digest check    {load_s:6.2f} s")
     for side in (256, 512):

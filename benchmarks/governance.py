@@ -30,6 +30,7 @@ import psutil
 from api.composition import Imprimatur
 from api.generate import Order, Step
 from api.settings import Settings
+from benchmarks.machine import machine
 from generator.image import GeneratedImage
 from generator.request import GenerationRequest
 
@@ -201,7 +202,7 @@ def _lines(
     load = os.getloadavg()[0]
     yield "# What governance costs"
     yield ""
-    yield f"`python -m benchmarks.governance --requests {requests}`, {datetime.now(UTC):%Y-%m-%d}, {_machine()},"
+    yield f"`python -m benchmarks.governance --requests {requests}`, {datetime.now(UTC):%Y-%m-%d}, {machine()},"
     yield f"load average {load:.1f}."
     yield ""
     yield "One 512×512 PNG; medians, and the 95th percentile of the core-milliseconds."
@@ -222,15 +223,6 @@ def _lines(
     yield f"| `imprimatur generate`, warm installation | {command:.1f} s | {LIMIT_COMMAND_S:g} s |"
     yield f"| peak memory of the service | {memory:.0f} MB | {LIMIT_MEMORY_MB} MB |"
     yield f"| peak memory of the command | {command_memory:.0f} MB | {LIMIT_MEMORY_MB} MB |"
-
-
-def _machine() -> str:
-    model = "unknown processor"
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return f"{os.cpu_count()} cores of {model}"
 
 
 def main() -> None:

@@ -6,8 +6,6 @@ python -m benchmarks.image_quality --data ../shared/data/images --output benchma
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.machine import machine
 from safety import Outcome
 from safety.image.quality import QualityCheck, measure
 
@@ -75,22 +74,13 @@ def _failures() -> dict[str, list[Pixels]]:
     }
 
 
-def _machine() -> str:
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
-
-
 def table(data: Path) -> str:
     """The whole result as Markdown."""
     check = QualityCheck()
     lines = [
         "# Failed pictures",
         "",
-        f"Measured {datetime.now(UTC):%Y-%m-%d} on {_machine()} with `python -m benchmarks.image_quality`. Nothing is "
+        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()} with `python -m benchmarks.image_quality`. Nothing is "
         "trained; the limits were set by looking at the photographs below.",
         "",
         "## Pictures that should pass",

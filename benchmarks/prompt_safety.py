@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.machine import machine
 from safety import Outcome
 from safety.core import core_refusals
 from safety.prompt.classifier import PromptClassifier
@@ -145,15 +145,6 @@ class TfIdf:
         return np.asarray(1 / (1 + np.exp(-(self._slope * self.scores(texts) + self._offset))) >= self._threshold)
 
 
-def _machine() -> str:
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        if line.startswith("model name")
-    ]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
-
-
 def _row(cells: Sequence[object]) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
@@ -190,7 +181,7 @@ def table(data: Path) -> str:
     lines = [
         "# Finding harm in prompts",
         "",
-        f"Measured {datetime.now(UTC):%Y-%m-%d} on {_machine()}, load average {load:.1f}, with "
+        f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}, load average {load:.1f}, with "
         f"`python -m benchmarks.prompt_safety`, on {len(reporting)} prompts of dev.jsonl that took no part in "
         "training or calibration. Intervals: 95 % bootstrap.",
         "",

@@ -9,8 +9,6 @@ opencv-python-headless; without them the table says so. Similarity (SSIM) is sci
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import secrets
 import statistics
 import time
@@ -24,6 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from benchmarks.machine import machine
 from benchmarks.watermark_attacks import ATTACKS, Pixels, illustrations, squares
 from provenance.watermark import WatermarkKey
 from provenance.watermark.block_mark import (
@@ -169,7 +168,7 @@ def report(keys: int) -> Iterator[str]:
     peers_here = find_spec("imwatermark") is not None and find_spec("cv2") is not None
     yield "# Watermark"
     yield ""
-    yield f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}. `python -m benchmarks.watermark --fpr-keys {keys}`."
+    yield f"{datetime.now(UTC):%Y-%m-%d}, {machine()}. `python -m benchmarks.watermark --fpr-keys {keys}`."
     yield ""
     yield (
         f"Settings: flat strength {FLAT_STRENGTH}, texture share {TEXTURE_SHARE}, maximum strength "
@@ -227,17 +226,6 @@ def _tables(
             score = results[name][0][attack]
             cells.append(f"{score} ({score.detected})" if with_detection else str(score))
         yield f"| {attack} | " + " | ".join(cells) + " |"
-
-
-def _machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return (
-        f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
 
 
 def main() -> None:
