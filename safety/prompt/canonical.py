@@ -77,6 +77,11 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def visible(text: str) -> str:
+    """`text` without what cannot be seen, with single spaces, and otherwise as it stands."""
+    return _spaces(_invisible(encodable(text))[0])[0]
+
+
 def _compatibility(text: str) -> tuple[str, int]:
     text = encodable(text)
     if text.isascii():

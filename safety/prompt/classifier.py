@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safety.checks import CheckDeclaration, Stage, outcome_of
 from safety.errors import WeightsError
 from safety.findings import Finding, JsonValue, decimal
-from safety.prompt.canonical import CanonicalText, boldest_reading, canonicalise, encodable
+from safety.prompt.canonical import CanonicalText, boldest_reading, canonicalise, visible
 from safety.prompt.encoder import SentenceEncoder, require_token_states
 from safety.prompt.head import PromptHead
 from safety.prompt.taxonomy import CATEGORIES
@@ -143,7 +143,7 @@ def _readings(prompt: str, canonical: CanonicalText) -> list[tuple[str, str]]:
 
     None of a prompt that has nothing to read.
     """
-    readings = {" ".join(encodable(prompt).split()): "raw"}
+    readings = {visible(prompt): "raw"}
     readings.setdefault(canonical.text, "canonical")
     readings.setdefault(boldest_reading(canonical.text), "boldest")
     return [(name, text) for text, name in readings.items() if canonical.text]

@@ -6,7 +6,8 @@ WINDOW_TOKENS = 120
 """Word pieces per window, estimated; training texts are mostly shorter than this."""
 
 CLOSE_UP_TOKENS = 40
-"""Longer texts are also read in windows of about a sentence: the score of a window is that of its mixture."""
+"""Texts of more than one window are also read in windows of about a sentence: the score of a window is that
+of the mixture in it."""
 
 OVERLAP_SHARE = 0.25
 WORD_LENGTH_MAX = 100
@@ -20,7 +21,7 @@ def windows(text: str) -> list[str]:
     ]
     costs = [_word_pieces(word) for word in words]
     found = _windows(words, costs, WINDOW_TOKENS)
-    if sum(costs) > 2 * CLOSE_UP_TOKENS:
+    if len(found) > 1:
         found += _windows(words, costs, CLOSE_UP_TOKENS)
     return list(dict.fromkeys(found))
 

@@ -17,7 +17,7 @@ def test_short_text_is_one_window(text: str) -> None:
 def test_a_word_at_the_end_of_a_long_text_is_in_a_window() -> None:
     found = windows("peaceful " * 400 + "explosion")
     assert any(window.endswith("explosion") for window in found)
-    assert len(found) > 3
+    assert len(found) > 2
 
 
 def test_a_long_text_is_read_closely_too() -> None:
