@@ -13,6 +13,7 @@ from sqlalchemy import Engine, delete
 from safety import ReferenceIndexError
 from safety.duplicates.index import ReferenceIndex
 from safety.duplicates.ingest import ingest_folder
+from safety.duplicates.matches import MATCH_DISTANCE_BITS, confidence
 from safety.tables import reference_works
 from tests.safety.conftest import flat_scene
 
@@ -73,7 +74,7 @@ def test_listed_work_is_found_afterwards(index: ReferenceIndex, folder: Path) ->
     ingest_folder(folder, index, decode)
     nearest = index.search(flat_scene((255, 0, 0), "ellipse")[::2, ::2]).matches[0]
     assert Path(nearest.source).name == "a.png"
-    assert nearest.confidence > 0.8
+    assert nearest.confidence >= confidence(MATCH_DISTANCE_BITS)
 
 
 def test_what_is_no_folder_is_an_error(index: ReferenceIndex, tmp_path: Path) -> None:
