@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the service does, before torch is loaded
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
