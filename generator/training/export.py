@@ -21,6 +21,7 @@ from generator.model_folder import folder_digest
 from generator.training.state import build_denoiser
 from generator.training.train import load_codec, load_prior
 
+NOISE_SCALE = 0.5  # of the starting noise; see docs/models/emblem.md
 SAMPLING_SHIFT = 1.0  # of the noise schedule; chosen by the recogniser, see docs/models/emblem.md
 
 
@@ -56,9 +57,12 @@ def export(output: Path, weights: Path, shift: float = SAMPLING_SHIFT) -> int:
         codec=codec.half(),  # type: ignore[no-untyped-call]
         text_encoder=None,
         tokenizer=None,
+        noise_scale=NOISE_SCALE,
     )
     shutil.rmtree(weights, ignore_errors=True)
     pipeline.save_pretrained(weights, safe_serialization=True)
+    for path in weights.rglob("*.safetensors"):
+        path.chmod(0o644)  # safetensors writes for the owner alone
     return step
 
 

@@ -57,7 +57,7 @@ def flow_loss(denoiser: nn.Module, prior: CaptionPrior, batch: Batch) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         predicted = predict_picture(denoiser, prior, batch.noisy, batch.sigma, condition)
     error = (predicted.float() - batch.clean).square() * batch.weight
-    expected = output_scale(prior.spread, batch.sigma).square().mean((1, 2, 3))
+    expected = output_scale(prior.component_spread, batch.sigma).square().mean((1, 2, 3))
     return error.mean((1, 2, 3)) / expected
 
 

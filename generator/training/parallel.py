@@ -63,7 +63,7 @@ def run_in_processes(count: int, work: Callable[..., None], *arguments: Any) -> 
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    spawn(_join, (count, port, work, arguments), nprocs=count)  # type: ignore[no-untyped-call]
+    spawn(_join, (count, port, work, arguments), nprocs=count)
 
 
 def _join(rank: int, count: int, port: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:

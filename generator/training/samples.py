@@ -75,7 +75,7 @@ def contact_sheet(pictures: Sequence[NDArray[np.uint8]], columns: int = SHEET_CO
 
 
 def draw_sheet(
-    pipeline: EmblemPipeline, side: int, seed: int = 0, steps: int = 20, guidance: float = 4.0
+    pipeline: EmblemPipeline, side: int, seed: int = 0, steps: int = 16, guidance: float = 1.5
 ) -> Image.Image:
     """The sheet of `SHEET_PROMPTS`; each picture is `side` pixels wide: 128 (not enlarged), 256 or 512."""
     latents = torch.stack(draw(pipeline, SHEET_PROMPTS, seed, steps, guidance, "latent"))
@@ -106,8 +106,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--text-encoder", type=Path)
     parser.add_argument("--side", type=int, default=256, choices=(128, 256, 512))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance", type=float, default=4.0)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--guidance", type=float, default=1.5)
     options = parser.parse_args(arguments)
     pipeline = load_pipeline(options.weights, options.text_encoder)
     sheet = draw_sheet(pipeline, options.side, options.seed, options.steps, options.guidance)

@@ -20,7 +20,7 @@ class Configuration:
     batch: int = 64
     learning_rate: float = 1e-3
     final_learning_rate: float = 2e-5
-    warm_up_steps: int = 50
+    warm_up_steps: int = 30
     scenes: int = 20_000
     seed: int = 20_261_122
     compile: bool = True

@@ -89,7 +89,7 @@ def test_held_out_losses_are_repeatable(pool: Pool) -> None:
 
 
 def test_the_learning_rate_warms_up_and_decays() -> None:
-    rates = [learning_rate(Configuration(), step, progress) for step, progress in ((0, 0.0), (50, 0.0), (50, 1.0))]
+    rates = [learning_rate(Configuration(), *at) for at in ((0, 0.0), (50, 0.0), (50, 1.0))]
 
     assert rates[0] < 0.05 * rates[1]
     assert rates[1] == pytest.approx(Configuration.learning_rate)
