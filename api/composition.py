@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from safety.duplicates.ingest import IngestReport
     from safety.policy import Policy
     from safety.registry import BuiltChecks
-
-_LOGGER = logging.getLogger(__name__)
 
 
 def utc_now() -> datetime:
