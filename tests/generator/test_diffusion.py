@@ -176,7 +176,9 @@ def save_tiny_stable_diffusion(folder: Path) -> None:
     torch.manual_seed(0)
     characters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
     tokens = [*characters, *(c + "</w>" for c in characters), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=[])
+    tokenizer = CLIPTokenizer(
+        vocab={token: index for index, token in enumerate(tokens)}, merges=[], model_max_length=77
+    )
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokens),
