@@ -56,7 +56,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_words_that_promise_too_much_are_not_used(page: Path) -> None:
     text = page.read_text(encoding="utf-8").lower()
-    assert [word for word in NEVER_PRINTED if re.search(rf"\b{re.escape(word)}", text)] == []
+    assert [word for word in NEVER_PRINTED if re.search(rf"\b{re.escape(word)}(?!\w)", text)] == []
 
 
 def test_every_setting_is_documented() -> None:
