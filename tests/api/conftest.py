@@ -62,5 +62,6 @@ def command_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp
     assert settings.database_url is not None
     monkeypatch.setenv("IMPRIMATUR_DATA_DIR", str(settings.data_dir))
     monkeypatch.setenv("IMPRIMATUR_DATABASE_URL", settings.database_url.get_secret_value())
+    monkeypatch.setenv("IMPRIMATUR_LEASE_S", str(settings.lease_s))
     monkeypatch.chdir(tmp_path)
     return tmp_path
