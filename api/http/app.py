@@ -24,6 +24,8 @@ _LOGGER = logging.getLogger(__name__)
 def create_app(services: Imprimatur) -> FastAPI:
     """The ASGI application over an opened service, which the caller closes."""
     app = FastAPI(
+        docs_url=None,  # the pages would load scripts from other hosts; /openapi.json serves any viewer
+        redoc_url=None,
         title="Imprimatur",
         version=version("imprimatur"),
         summary="Images that were checked and documented for publication, and what is known of any image's origin.",
