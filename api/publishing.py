@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from provenance.fingerprint import Fingerprint, fingerprint
 
 from api.marking import Marking
 from api.records import Record
@@ -18,6 +17,7 @@ from generator.card import ModelCard
 from provenance.credential import sign_credential
 from provenance.disclosure import DisclosureFields
 from provenance.encode import ImageFormat, encode_image, thumbnail_jpeg
+from provenance.fingerprint import Fingerprint, fingerprint
 from provenance.manifest import ManifestDescription, ModelStatement, SoftBinding
 from provenance.metadata import MetadataReport, read_disclosure
 from provenance.reader import read_credential

@@ -7,8 +7,6 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from provenance.fingerprint import Fingerprint
-
 from api.boundaries import unavailable
 from api.errors import NotFoundError
 from api.keys import Caller, Role
@@ -19,6 +17,7 @@ from audit.events import EventId
 from audit.reader import StoredEvent
 from audit.receipt import Receipt
 from audit.records import ObjectReference, VaultReference
+from provenance.fingerprint import Fingerprint
 from safety.policy import DecisionOutcome
 
 if TYPE_CHECKING:
