@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, get_args
 
 from generator.card import ModelCard
 from generator.errors import UnsupportedRequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Task = Literal["text-to-image", "image-to-image", "inpaint", "outpaint", "variation", "upscale", "style-transfer"]
 TASKS: tuple[str, ...] = get_args(Task)
@@ -104,7 +105,8 @@ class GenerationRequest:
             return
         for parameter, value in (("image", self.image), ("mask", self.mask), ("strength", self.strength)):
             if value is not None:
-                shown = f"shape {value.shape}" if isinstance(value, np.ndarray) else value
+                shape = getattr(value, "shape", None)
+                shown = value if shape is None else f"pixels of shape {shape}"
                 raise UnsupportedRequestError(parameter, shown, "none for the task text-to-image")
 
     def _size(self, card: ModelCard) -> tuple[int, int]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from generator import EMBLEM_CARD, InvalidCardError, ModelCard, ModelCatalogue, UnknownModelError
@@ -22,3 +25,10 @@ def test_an_unknown_id_is_refused_with_the_ids_there_are(shipped_card: ModelCard
 def test_two_cards_with_one_id_are_refused(shipped_card: ModelCard) -> None:
     with pytest.raises(InvalidCardError, match="emblem"):
         ModelCatalogue([shipped_card, shipped_card])
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    program = "import sys, generator; print([m for m in ('numpy', 'torch', 'diffusers', 'PIL') if m in sys.modules])"
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+
+    assert printed.strip() == "[]"

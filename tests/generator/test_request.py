@@ -64,6 +64,7 @@ def test_a_seed_is_drawn_when_none_is_given(shipped_card: ModelCard) -> None:
         ("task", {"task": "sculpture"}),
         ("model", {"model": "another"}),
         ("strength", {"strength": 0.5}),
+        ("strength", {"strength": 1}),
         ("image", {"image": np.zeros((8, 8, 3), np.uint8)}),
         ("mask", {"mask": np.zeros((8, 8), np.uint8)}),
         ("prompt", {"prompt": ""}),
