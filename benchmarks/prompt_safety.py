@@ -184,8 +184,8 @@ def table(data: Path) -> str:
         f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}, load average {load:.1f}, with "
         f"`python -m benchmarks.prompt_safety`, on {len(reporting)} prompts of dev.jsonl that took no part in "
         "training or calibration. Intervals: 95 % bootstrap. The weights of the sources (among three training runs) "
-        "and the size of the windows were chosen by looking at these same prompts, so the figures are somewhat optimistic; "
-        "prompts that nobody has looked at are the better test.",
+        "and the size of the windows were chosen by looking at these same prompts, so the figures are somewhat "
+        "optimistic; prompts that nobody has looked at are the better test.",
         "",
         "The threshold was set on the other half of dev so that at most "
         + ", ".join(f"{100 * rate:.0f} % ({source})" for source, rate in FALSE_POSITIVE_RATES.items())
