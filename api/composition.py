@@ -251,7 +251,7 @@ class Imprimatur:
 
     def local_caller(self) -> Caller:
         """Who uses the command line: the operator, with every role."""
-        return Caller(self.settings.tenant, f"{self.settings.tenant}/cli", frozenset({Role.ADMIN}))
+        return Caller(self.settings.tenant, f"{self.settings.tenant}/cli", frozenset({Role.ADMIN}), operator=True)
 
     def decode(self, data: bytes) -> DecodedImage:
         """Decode foreign bytes in the bounded worker. Raises `InvalidInputError`."""

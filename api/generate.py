@@ -159,9 +159,9 @@ class GenerationFlow:
             services.log_rejection("generate", error, tenant=order.caller.tenant)
             raise
         with services.places.take():
-            run, finished = self._receive(order, request, observe)
-            if finished is not None:
-                return services.results.load(finished, order.caller)
+            run = self._receive(order, request, observe)
+            if isinstance(run, str):
+                return services.results.load(run, order.caller)
             with services.records.heartbeat([record.record_id for record in run.records]), self._closing_failures(run):
                 prompt_findings = self._examine_prompt(run)
                 images = self._generate(run, progress)
@@ -187,16 +187,12 @@ class GenerationFlow:
         except UnsupportedRequestError as error:
             raise InvalidInputError(str(error), parameter=error.parameter) from error
 
-    def _receive(self, order: Order, request: ResolvedRequest, observe: Observer) -> tuple[_Run, str | None]:
+    def _receive(self, order: Order, request: ResolvedRequest, observe: Observer) -> _Run | str:
         """Open the leased records and write `received`, durably, before any work.
 
-        Returns the run, and the id of the finished request if this one repeats it (then nothing was written).
+        Returns the run, or the parent id of the finished request that this one repeats; then nothing was written.
         """
         services, caller = self._services, order.caller
-        with unavailable():
-            actor = services.vault.put(caller.subject, "actor", caller.subject.encode())
-            prompt = services.vault.put(caller.subject, "prompt", _prompt_document(request))
-        finished: str | None = None
         with unavailable(), services.database.engine.connect() as connection:
             opened = tuple(services.records.open(connection, tenant=caller.tenant, count=request.count))
             if order.idempotency_key is not None:
@@ -207,16 +203,22 @@ class GenerationFlow:
                     request=_request_document(order),
                     parent_id=opened[0].record_id,
                 )
-            run = _Run(order, request, opened, actor, prompt, observe)
-            if finished is None:
-                body = entries.received(request, tenant=caller.tenant, actor=actor, prompt=prompt,
-                                        card=services.card(request.model),
-                                        idempotency_key=order.idempotency_key)  # fmt: skip
-                services.log.append(Event(run.parent_id, body), connection=connection)
-                connection.commit()
-        if finished is None:
-            observe(Step.RECEIVED)
-        return run, finished
+                if finished is not None:
+                    return finished
+            actor = services.vault.put(caller.subject, "actor", caller.subject.encode())
+            prompt = services.vault.put(caller.subject, "prompt", _prompt_document(request))
+            body = entries.received(
+                request,
+                tenant=caller.tenant,
+                actor=actor,
+                prompt=prompt,
+                card=services.card(request.model),
+                idempotency_key=order.idempotency_key,
+            )
+            services.log.append(Event(opened[0].record_id, body), connection=connection)
+            connection.commit()
+        observe(Step.RECEIVED)
+        return _Run(order, request, opened, actor, prompt, observe)
 
     def _examine_prompt(self, run: _Run) -> tuple[Finding, ...]:
         services = self._services

@@ -31,11 +31,15 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. `subject` owns the personal data of the request: the tenant's user, else the API key."""
+    """Who asks. `subject` owns the personal data of the request: the tenant's user, else the API key.
+
+    `operator` is true at the command line alone: whoever has the key files may read every tenant's records.
+    """
 
     tenant: str
     subject: str
     roles: frozenset[Role]
+    operator: bool = False
 
     def on_behalf_of(self, user: str | None) -> Caller:
         """The same caller with the end user that the request names as subject."""

@@ -428,6 +428,11 @@ class TestWhoSeesWhat:
         assert seen["state"] == "released"
 
 
+def test_the_operator_reads_every_tenants_records(services: Imprimatur, order: Order, other_tenant: Caller) -> None:
+    record_id = services.generation.run(replace(order, caller=other_tenant)).record_id
+    assert services.results.record(record_id, services.local_caller())["prompt"]["prompt"] == order.request.prompt
+
+
 def test_the_log_is_consistent_after_everything_above(services: Imprimatur) -> None:
     report = services.fsck()
     assert report.ok, report.differences
