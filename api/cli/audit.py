@@ -55,7 +55,7 @@ def _facts(fields: dict[str, Any]) -> list[str]:
             f" threshold {finding['threshold']}, by {finding['check']} {finding['version']}"
         )
     if nearest := fields.get("nearest_reference"):
-        lines.append(f"nearest reference {nearest['reference']}, snapshot {nearest['snapshot']}")
+        lines.append(f"nearest reference {nearest['reference'] or 'none'}, index snapshot {nearest['snapshot']}")
     if mark := fields.get("watermark"):
         lines.append(f"watermark {mark['payload']}, read back from the final file")
     if credential := fields.get("credential"):
