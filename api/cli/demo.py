@@ -15,7 +15,7 @@ from api.cli.verify import print_report
 if TYPE_CHECKING:
     from api.composition import Imprimatur
 
-_PROMPT = "a red apple on a tree"
+_PROMPT = "a red apple on a blue background"
 _SEED = 7
 _COPY_JPEG_QUALITY = 75
 
