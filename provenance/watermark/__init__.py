@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from provenance.watermark.mark import Detection, Geometry, Watermark, WatermarkKey
-from provenance.watermark.payload import RecordMark, random_short_id
+from provenance.watermark.payload import RecordMark
 
-__all__ = ["Detection", "Geometry", "RecordMark", "Watermark", "WatermarkKey", "random_short_id"]
+__all__ = ["Detection", "Geometry", "RecordMark", "Watermark", "WatermarkKey"]

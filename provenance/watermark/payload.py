@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,8 +50,3 @@ class RecordMark:
                 "It may come from a newer release."
             )
         return cls(payload & (1 << SHORT_ID_BITS) - 1, payload >> SHORT_ID_BITS & (1 << KEY_ID_BITS) - 1, version)
-
-
-def random_short_id() -> int:
-    """A fresh short id of 56 random bits; the record's table must refuse a duplicate."""
-    return secrets.randbits(SHORT_ID_BITS)

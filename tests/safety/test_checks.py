@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from safety import CheckDeclaration, Finding, Outcome, PixelsError, Stage, run_checks, worst
+from safety import CheckDeclaration, Finding, Outcome, PixelsError, Stage, run_checks
 from safety.checks import outcome_of, require_rgb, run_checks_on_many
 from safety.findings import CHECK_ERROR_CATEGORY
 
@@ -82,13 +82,6 @@ def test_many_prompts_get_what_each_would_get_alone() -> None:
 )
 def test_outcome_at_and_above_the_thresholds(score: float, outcome: Outcome) -> None:
     assert outcome_of(score, 0.5, 0.3) is outcome
-
-
-def test_worst_is_by_outcome_then_by_score() -> None:
-    higher = Finding("test.check", "3", "sexual", 0.4, 0.5, Outcome.PASS)
-    assert worst([PASSED, BLOCKED, higher]) is BLOCKED
-    assert worst([PASSED, higher]) is higher
-    assert worst([]) is None
 
 
 @pytest.mark.parametrize(

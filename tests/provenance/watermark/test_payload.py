@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provenance.errors import PayloadError
-from provenance.watermark.payload import CURRENT_VERSION, RecordMark, random_short_id
+from provenance.watermark.payload import CURRENT_VERSION, RecordMark
 
 
 @given(short_id=st.integers(0, 2**56 - 1), key_id=st.integers(0, 15))
@@ -35,9 +35,3 @@ def test_an_unknown_layout_is_refused(version: int) -> None:
 def test_other_numbers_are_no_payload(payload: int) -> None:
     with pytest.raises(PayloadError, match="64 bits"):
         RecordMark.unpack(payload)
-
-
-def test_short_ids_are_random_and_fit() -> None:
-    ids = {random_short_id() for _ in range(1000)}
-    assert len(ids) == 1000
-    assert max(ids) < 2**56
