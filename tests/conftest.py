@@ -12,6 +12,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
+from tests.timestamp_authority import TimestampAuthority, is_available
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the service does, before torch is loaded
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -53,6 +55,15 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = create_engine(database_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def timestamp_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TimestampAuthority]:
+    """A time-stamp authority (RFC 3161) on loopback."""
+    if not is_available():
+        pytest.skip("needs the openssl command for a time-stamp authority")
+    with TimestampAuthority(tmp_path_factory.mktemp("time-stamp-authority")) as authority:
+        yield authority
 
 
 @pytest.fixture(scope="session")
