@@ -1,19 +1,10 @@
-"""The categories of the prompt classifier, and which labels of the training material they stand for."""
+"""Which labels of the training material stand for which categories."""
 
 from __future__ import annotations
 
-CATEGORIES: tuple[str, ...] = (
-    "sexual",
-    "violence",
-    "shocking",
-    "self_harm",
-    "hate",
-    "harassment",
-    "illegal_acts",
-    "privacy",
-    "deception",
-    "copyright",
-)
+from safety.taxonomy import LEARNT_CATEGORIES
+
+CATEGORIES: tuple[str, ...] = LEARNT_CATEGORIES
 """In the order of the classifier's outputs."""
 
 CATEGORY_OF_LABEL = {
