@@ -18,7 +18,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, NewType, get_args, get_origin, get_type_hints
 
-from audit.canonical import JsonValue, canonical_json, to_json
+from audit.canonical import JsonValue, dump_canonical, to_json
 from audit.errors import BodyTooLargeError, EventError
 from audit.records import (
     Credential,
@@ -299,23 +299,19 @@ def encode(event: Event, salt: bytes, private_salt: bytes) -> EncodedBody:
         BodyTooLargeError: a part is over 65,535 bytes.
     """
     parts: dict[bool, dict[str, JsonValue]] = {True: {}, False: {}}
-    for attribute in dataclasses.fields(event.body):
-        is_public = isinstance(marker(event.body, attribute.name), Public)
-        path = f"$.{'public' if is_public else 'private'}.{attribute.name}"
-        parts[is_public][attribute.name] = to_json(getattr(event.body, attribute.name), path)
-    private_bytes = _within_limit(canonical_json(parts[False]), "private part")
-    body = _within_limit(
-        canonical_json(
-            {
-                "kind": event.kind,
-                "private": commitment(private_salt, private_bytes).hex(),
-                "public": parts[True],
-                "record": event.record_id,
-                "schema": event.body.schema,
-            }
-        ),
-        "body",
-    )
+    kind: Any = type(event.body)
+    for name, is_public in _fields(kind):
+        path = f"$.{'public' if is_public else 'private'}.{name}"
+        parts[is_public][name] = to_json(getattr(event.body, name), path)
+    private_bytes = _within_limit(dump_canonical(parts[False]), "private part")
+    content: dict[str, JsonValue] = {
+        "kind": event.kind,
+        "private": commitment(private_salt, private_bytes).hex(),
+        "public": parts[True],
+        "record": event.record_id,
+        "schema": event.body.schema,
+    }
+    body = _within_limit(dump_canonical(content), "body")
     return EncodedBody(body, private_bytes, salt, private_salt, commitment(salt, body))
 
 
@@ -323,6 +319,13 @@ def marker(body: Body | type[Body], name: str) -> Public | Private:
     """How the schema marks a field."""
     kind: Any = body if isinstance(body, type) else type(body)
     return _markers(kind)[name]
+
+
+@functools.cache
+def _fields(kind: type[Body]) -> tuple[tuple[str, bool], ...]:
+    """(name, whether it is public) of a schema's fields, in canonical order."""
+    names = sorted(attribute.name for attribute in dataclasses.fields(kind))
+    return tuple((name, isinstance(marker(kind, name), Public)) for name in names)
 
 
 def commitment(salt: bytes, content: bytes) -> bytes:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,16 @@ json_values = st.recursive(
 @given(json_values)
 def test_canonical_bytes_read_back_as_the_same_value(value: Any) -> None:
     assert parse_canonical(canonical_json(value)) == value
+
+
+@given(json_values)
+def test_canonical_bytes_are_those_of_an_independent_implementation(value: Any) -> None:
+    assert canonical_json(value) == rfc8785.dumps(value)
+
+
+def test_control_characters_and_quotes_are_written_as_rfc_8785_has_it() -> None:
+    value = "".join(map(chr, range(0x20))) + '"\\/\x7f\u2028é€😀'
+    assert canonical_json(value) == rfc8785.dumps(value)
 
 
 def test_keys_are_sorted_by_utf16_units_as_rfc_8785_has_it() -> None:
