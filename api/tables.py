@@ -1,12 +1,15 @@
-"""Tables of the flows: records with their leases, idempotency keys, API keys."""
+"""Tables of the flows: records with their leases, idempotency keys, API keys, policies, reviews."""
 
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -15,13 +18,15 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 metadata = MetaData()
 
-STATES = ("open", "released", "held", "refused", "failed", "abandoned")
+STATES = ("open", "released", "held", "refused", "failed", "abandoned", "quarantined")
+REVIEW_STATES = ("waiting", "approved", "rejected", "expired")
 
 records = Table(
     "records",
@@ -64,3 +69,52 @@ api_keys = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),
 )
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False),
+    comment="Every policy that was ever in force, as canonical JSON under its SHA-256.",
+)
+
+policy_assignments = Table(
+    "policy_assignments",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("tenant", Text),
+    Column("digest", String(64), ForeignKey("policies.digest"), nullable=False),
+    Column("source", Text),
+    Column("shipped", Boolean, nullable=False),
+    Column("assigned_at", DateTime(timezone=True), nullable=False),
+    Index("policy_assignments_tenant", "tenant", "number"),
+    comment="Which policy a tenant uses; the newest row counts. No tenant: the house.",
+)
+"""`source` is the YAML as it was given, or the name of a shipped policy; none: the tenant follows the house again.
+It is kept because what it extends may change: the policy is then made again from both."""
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("review_id", String(36), primary_key=True),
+    Column("record_id", String(36), ForeignKey("records.record_id"), nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("categories", ARRAY(Text), nullable=False),
+    Column("held_event", Uuid(as_uuid=False), nullable=False),
+    Column("pending_sha256", String(64), nullable=False),
+    Column("pending_subject", Uuid(as_uuid=False), nullable=False),
+    Column("pending_size", BigInteger, nullable=False),
+    Column("held_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("decided_at", DateTime(timezone=True)),
+    CheckConstraint(f"state IN {REVIEW_STATES}", name="reviews_state"),
+    CheckConstraint("stage IN ('prompt', 'image')", name="reviews_stage"),
+    UniqueConstraint("record_id", "stage", name="reviews_once_a_stage"),
+    Index("reviews_queue", "tenant", "state", "held_at"),
+    Index("reviews_expiry", "expires_at", postgresql_where=text("state = 'waiting'")),
+)
+"""What waits for a person. `pending_*` names the encrypted object from which an approved item is finished; what was
+decided by whom and why is in the log."""
