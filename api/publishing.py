@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +15,25 @@ from api.marking import Marking
 from api.records import Record
 from audit import records as audit_records
 from generator.card import ModelCard
-from provenance.credential import sign_credential
+from provenance.credential import SignedImage, sign_credential
 from provenance.disclosure import DisclosureFields
 from provenance.encode import ImageFormat, encode_image, thumbnail_jpeg
 from provenance.fingerprint import Fingerprint, fingerprint
-from provenance.manifest import ManifestDescription, ModelStatement, SoftBinding
+from provenance.ingredients import Ingredient, Relationship
+from provenance.manifest import (
+    NO_TRAINING,
+    HumanOversight,
+    ManifestDescription,
+    ModelStatement,
+    SoftBinding,
+    TrainingMining,
+)
 from provenance.metadata import MetadataReport, read_disclosure
 from provenance.reader import read_credential
 from provenance.report import CredentialReport
 from provenance.signer import Signer
+from provenance.time_stamp import TimeStampAuthority
+from provenance.visible_label import VisibleLabel, draw_label
 from provenance.vocabulary import ISCC_ALGORITHM, WATERMARK_ALGORITHM
 
 if TYPE_CHECKING:
@@ -38,15 +49,34 @@ class Published:
     data: bytes = field(repr=False)
     fingerprint: Fingerprint
     credential: audit_records.Credential
+    signed: SignedImage = field(repr=False)
 
 
 class Publisher:
-    """Encodes, signs, and reads back."""
+    """Encodes, signs, and reads back.
 
-    def __init__(self, signer: Signer, trust: TrustList, provider: str) -> None:
+    Args:
+        training_mining: what the credential allows others to do with the picture.
+        label: the visible label that every picture gets; None for none.
+        authority: stamps the signatures; None for none.
+    """
+
+    def __init__(
+        self,
+        signer: Signer,
+        trust: TrustList,
+        provider: str,
+        *,
+        training_mining: TrainingMining = NO_TRAINING,
+        label: VisibleLabel | None = None,
+        authority: TimeStampAuthority | None = None,
+    ) -> None:
         self._signer = signer
         self._trust = trust
         self._provider = provider
+        self._training_mining = training_mining
+        self._label = label
+        self._authority = authority
         self._version = version("imprimatur")
 
     @property
@@ -54,7 +84,25 @@ class Publisher:
         """The signer in use."""
         return self._signer
 
-    def encode(self, pixels: NDArray[np.uint8], image_format: str, record: Record) -> bytes:
+    @property
+    def authority(self) -> TimeStampAuthority | None:
+        """The time-stamp authority in use, if any."""
+        return self._authority
+
+    @staticmethod
+    def ingredient(
+        data: bytes, media_type: str, relationship: Relationship, title: str, pixels: NDArray[np.uint8]
+    ) -> Ingredient:
+        """A picture that is used, as the credential will list it; `pixels` are those that the guarded decoder gave."""
+        return Ingredient(data, media_type, relationship, title, thumbnail_jpeg(pixels))
+
+    def labelled(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The pixels with the visible label, where one is configured. Raises `ProvenanceError`."""
+        return pixels if self._label is None else draw_label(pixels, self._label).pixels
+
+    def encode(
+        self, pixels: NDArray[np.uint8], image_format: str, record: Record, *, ingredients: Sequence[Ingredient] = ()
+    ) -> bytes:
         """The bytes that will be signed: pixels with IPTC/XMP disclosure. Raises `ProvenanceError`."""
         disclosure = DisclosureFields(
             provider=self._provider,
@@ -62,14 +110,35 @@ class Publisher:
             version=self._version,
             created_at=record.created_at,
             unique_id=record.record_id,
+            created_or_altered=origin(ingredients),
         )
         return encode_image(pixels, cast("ImageFormat", image_format), disclosure)
 
     def sign(
-        self, encoded: bytes, image_format: str, record: Record, card: ModelCard, pixels: NDArray[np.uint8]
+        self,
+        encoded: bytes,
+        image_format: str,
+        record: Record,
+        card: ModelCard,
+        pixels: NDArray[np.uint8],
+        *,
+        task: str = "text-to-image",
+        ingredients: Sequence[Ingredient] = (),
+        human_validated: bool = False,
+        prompt: str | None = None,
     ) -> Published:
-        """Sign the encoded image and validate the result. Raises `ProvenanceError`; then nothing may ship."""
+        """Sign the encoded image and validate the result.
+
+        Args:
+            ingredients: the pictures that were used, made by `ingredient`.
+            human_validated: a person has approved this very picture.
+            prompt: only where the caller wants it in the credential, for everybody to read.
+
+        Raises:
+            ProvenanceError: nothing may ship.
+        """
         print_of_pixels = fingerprint(pixels)
+        oversight: HumanOversight = "human_validated" if human_validated else "prompt_guided"
         description = ManifestDescription(
             title=f"Generated image {record.record_id}",
             unique_id=record.record_id,
@@ -78,20 +147,26 @@ class Publisher:
             system_version=self._version,
             model=ModelStatement(name=card.id, version=card.revision, digest=f"sha256:{card.digest}"),
             created_at=record.created_at,
+            task=task,
+            ingredients=tuple(ingredients),
             soft_bindings=(
                 SoftBinding(WATERMARK_ALGORITHM, f"{Marking.payload(record):016x}", is_watermark=True),
                 SoftBinding(ISCC_ALGORITHM, print_of_pixels.iscc),
             ),
             thumbnail_jpeg=thumbnail_jpeg(pixels),
+            training_mining=self._training_mining,
+            visible_label=self._label.text if self._label else None,
+            prompt=prompt,
+            human_oversight=oversight,
         )
-        signed = sign_credential(encoded, image_format, description, self._signer)
-        chain = self._signer.certificate_chain_pem
+        signer = self._signer
+        signed = sign_credential(encoded, image_format, description, signer, authority=self._authority)
         credential = audit_records.Credential(
             manifest=signed.manifest_label,
             digest=hashlib.sha256(signed.manifest_store).hexdigest(),
-            signer=_leaf_digest(chain),
+            signer=_leaf_digest(signer.certificate_chain_pem),
         )
-        return Published(signed.data, print_of_pixels, credential)
+        return Published(signed.data, print_of_pixels, credential, signed)
 
     def read(self, data: bytes, media_type: str) -> CredentialReport:
         """What a file's credential says, judged by the configured trust list."""
@@ -101,6 +176,11 @@ class Publisher:
     def disclosure(data: bytes) -> MetadataReport:
         """What a file's metadata says about how it was made."""
         return read_disclosure(data)
+
+
+def origin(ingredients: Sequence[Ingredient]) -> Literal["created", "altered"]:
+    """Whether a model made the whole picture, or changed or completed given ones."""
+    return "altered" if any(one.relationship != "inputTo" for one in ingredients) else "created"
 
 
 def _leaf_digest(chain_pem: str) -> str:

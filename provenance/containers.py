@@ -1,4 +1,4 @@
-"""Finding text metadata in PNG, JPEG and WebP files without decoding a pixel; bounded on hostile input."""
+"""Finding text metadata in image files without decoding a pixel; bounded on hostile input."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ MAX_INFLATED_BYTES: Final = 1 << 20
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG_XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _JPEG_EXIF: Final = b"Exif\0\0"
+_PACKET_START: Final = b"<?xpacket begin="
+_PACKET_END: Final = b"<?xpacket end="
 _STANDALONE_MARKERS: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN: Final = 0xDA
 _END_OF_IMAGE: Final = 0xD9
@@ -35,6 +37,10 @@ def metadata_blocks(image: bytes) -> tuple[MetadataBlock, ...]:
         blocks = _jpeg(image)
     elif image[:4] == b"RIFF" and image[8:12] == b"WEBP":
         blocks = _webp(image)
+    elif image[:4] in (b"II*\0", b"MM\0*"):
+        blocks = _tiff(image)
+    elif image[4:8] == b"ftyp":
+        blocks = _packets(image)
     else:
         return ()
     return tuple(block for block, _ in zip(blocks, range(MAX_BLOCKS), strict=False))
@@ -118,3 +124,22 @@ def _webp(image: bytes) -> Iterator[MetadataBlock]:
             yield MetadataBlock("xmp", "XMP", body)
         elif kind == b"EXIF":
             yield MetadataBlock("exif", "EXIF", body.removeprefix(_JPEG_EXIF))
+
+
+def _tiff(image: bytes) -> Iterator[MetadataBlock]:
+    """TIFF 6.0: the file is its own EXIF body; XMP stands in it as a packet."""
+    yield MetadataBlock("exif", "IFD0", image)
+    yield from _packets(image)
+
+
+def _packets(image: bytes) -> Iterator[MetadataBlock]:
+    """XMP packets found by their markers (XMP specification part 3 §3), where a container's tables are not followed."""
+    position = image.find(_PACKET_START)
+    while position >= 0:
+        end = image.find(_PACKET_END, position)
+        if end < 0:
+            return
+        close = image.find(b"?>", end, end + 16)
+        stop = end if close < 0 else close + 2
+        yield MetadataBlock("xmp", "packet", image[position:stop])
+        position = image.find(_PACKET_START, stop)

@@ -38,6 +38,14 @@ class SigningFailedError(ProvenanceError):
     """Signing failed, or the freshly signed file did not validate; nothing may be released."""
 
 
+class TimeStampError(ProvenanceError):
+    """A time-stamp authority is away, slow, answers wrongly, or is not on the trust list."""
+
+
+class IngredientError(ProvenanceError):
+    """An ingredient that a credential cannot list."""
+
+
 class UnsupportedFormatError(ProvenanceError):
     """An image format that this package does not write or sign."""
 

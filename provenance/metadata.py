@@ -65,7 +65,7 @@ class MetadataReport:
 
 
 def read_disclosure(image: bytes) -> MetadataReport:
-    """Evidence in the metadata of a PNG, JPEG or WebP file. Never raises for what is in the file."""
+    """Evidence in the metadata of a PNG, JPEG, WebP, AVIF or TIFF file. Never raises for what is in the file."""
     evidence: list[MetadataEvidence] = []
     problems: list[str] = []
     unique_id: str | None = None

@@ -47,11 +47,6 @@ class Signer(Protocol):
         ...
 
     @property
-    def time_stamp_url(self) -> str | None:
-        """RFC 3161 time-stamp authority, or None to sign without a time stamp."""
-        ...
-
-    @property
     def is_development(self) -> bool:
         """True where the certificate was made on this machine and nobody vouches for it."""
         ...
@@ -65,7 +60,6 @@ class PemSigner:
 
     certificate_chain_pem: str
     private_key: PrivateKey = field(repr=False)
-    time_stamp_url: str | None = None
     is_development: bool = False
 
     @classmethod
@@ -75,7 +69,6 @@ class PemSigner:
         private_key: Path,
         *,
         password: bytes | None = None,
-        time_stamp_url: str | None = None,
         is_development: bool = False,
     ) -> PemSigner:
         """Read chain and key from PEM files; the key may be encrypted (PKCS #8) under `password`.
@@ -92,7 +85,7 @@ class PemSigner:
             ) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
             raise SignerError(f"C2PA does not allow keys of type {type(key).__name__}; use EC, RSA or Ed25519.")
-        signer = cls(chain_pem, key, time_stamp_url, is_development)
+        signer = cls(chain_pem, key, is_development)
         signer._require_matching_leaf()
         return signer
 

@@ -12,6 +12,8 @@ _C2PA: Final = "http://c2pa.org/digitalsourcetype/"
 
 TRAINED_ALGORITHMIC_MEDIA: Final = _IPTC + "trainedAlgorithmicMedia"
 COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA: Final = _IPTC + "compositeWithTrainedAlgorithmicMedia"
+ALGORITHMIC_MEDIA: Final = _IPTC + "algorithmicMedia"  # drawn by a program without a trained model
+MODEL_TYPE: Final = "c2pa.types.model"
 
 DIGITAL_SOURCE_TYPES: Final = frozenset(
     {
@@ -46,6 +48,26 @@ PARTLY_GENERATED_SOURCE_TERMS: Final = frozenset(
 )
 CAPTURE_SOURCE_TERMS: Final = frozenset({"digitalCapture", "computationalCapture", "compositeCapture"})
 
+# C2PA 2.4 §18.15.4 and its list of deprecated actions (§18.15.11) left out.
+ACTIONS: Final = frozenset(
+    f"c2pa.{name}"
+    for name in (
+        "addedText", "adjustedColor", "changedSpeed", "converted", "created", "cropped", "deleted", "drawing",
+        "dubbed", "edited", "edited.metadata", "enhanced", "filtered", "mastered", "mixed", "opened", "orientation",
+        "placed", "published", "redacted", "remixed", "removed", "repackaged", "resized", "resized.proportional",
+        "transcoded", "translated", "trimmed", "unknown", "watermarked.bound", "watermarked.unbound",
+    )
+)  # fmt: skip
+
+# Predefined actions that may stand without a source type (Additional Conformance Requirements 0.2).
+ACTIONS_WITHOUT_SOURCE_TYPE: Final = frozenset(
+    f"c2pa.{name}"
+    for name in (
+        "converted", "edited.metadata", "enhanced", "opened", "placed", "published", "redacted", "repackaged",
+        "resized.proportional", "transcoded", "watermarked", "watermarked.bound", "watermarked.unbound",
+    )
+)  # fmt: skip
+
 # Actions that leave the content as it was (C2PA Asset Rubrics, non-editorial transformations).
 NON_EDITORIAL_ACTIONS: Final = frozenset(
     {
@@ -68,13 +90,13 @@ GENERATION_ASSERTION: Final = f"{NAMESPACE}.generation"
 WATERMARK_ALGORITHM: Final = f"{NAMESPACE}.watermark.1"  # not on the C2PA list: namespaced, and flagged so
 ISCC_ALGORITHM: Final = "io.iscc.v0"
 
-# Entries of the C2PA soft-binding algorithm list that we write ourselves; others are read, never written.
-REGISTERED_SOFT_BINDINGS: Final = frozenset({ISCC_ALGORITHM})
 
 TRAINING_MINING_ENTRIES: Final = frozenset(
     {"cawg.ai_inference", "cawg.ai_generative_training", "cawg.ai_training", "cawg.data_mining"}
 )
 TRAINING_MINING_USES: Final = frozenset({"allowed", "notAllowed", "constrained"})
+
+HUMAN_OVERSIGHT_LEVELS: Final = frozenset({"fully_autonomous", "prompt_guided", "human_validated"})
 
 
 def source_term(uri: str | None) -> str:
