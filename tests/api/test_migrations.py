@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 import api.tables
 import audit.ddl
 import audit.tables
+import provenance.tables
 import safety.tables
 from api.database import open_database
 from api.migrations import NEWEST
@@ -30,7 +31,7 @@ def test_the_schema_is_the_packages_tables_and_nothing_else(database_url: str, e
         )
         differences = compare_metadata(
             context,
-            [audit.tables.metadata, safety.tables.metadata, api.tables.metadata],  # type: ignore[arg-type]
+            [audit.tables.metadata, provenance.tables.metadata, safety.tables.metadata, api.tables.metadata],  # type: ignore[arg-type]
         )
     assert differences == []
 
