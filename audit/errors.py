@@ -98,6 +98,14 @@ class LogRewrittenError(ReceiptError):
     """The log no longer holds what it held when the receipt went out."""
 
 
+class ReportError(AuditError):
+    """A report that cannot be made; the message says why."""
+
+
+class ReportSigningError(ReportError):
+    """A report's document could not be signed or time-stamped."""
+
+
 class VaultError(AuditError):
     """The vault cannot do what was asked."""
 
