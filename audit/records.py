@@ -54,7 +54,7 @@ class Policy:
 
     id: Annotated[str, Doc("Its id.")]
     version: Annotated[str, Doc("Its version.")]
-    digest: Annotated[str, Doc("SHA-256 of its file.")]
+    digest: Annotated[str, Doc("SHA-256 of its canonical content.")]
 
 
 @dataclass(frozen=True)

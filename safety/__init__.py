@@ -14,7 +14,8 @@ from safety.errors import (
     WeightsError,
 )
 from safety.findings import Finding, JsonValue, Outcome, decimal
-from safety.policy import Action, Decision, DecisionOutcome, Policy, Reason
+from safety.policy import Decision, DecisionOutcome, Policy, Reason
+from safety.policy_rules import Action
 from safety.registry import (
     BuiltChecks,
     CheckDependencies,

@@ -1,31 +1,32 @@
-"""Reading a policy's YAML into plain values, with errors that name line, field and what was expected."""
+"""Reading a policy's YAML into plain values: a complete policy, or one that extends another and only tightens it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 import yaml
 
-from safety.errors import PolicyError
+from safety.policy_nodes import NodeReader, line_of
 
 STAGES = ("prompt", "image")
 ACTIONS = ("annotate", "review", "refuse")
 FLAG_ACTIONS = ("annotate", "review")
-POLICY_BYTES_LIMIT = 256 * 1024
+PERSON_ACTIONS = ("review", "refuse")
+DEPICTABLE = ("none", "adults", "public_figures", "anyone")
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9._-]{0,63}")
 _CATEGORY = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_THRESHOLD = re.compile(r"[0-9]?\.?[0-9]{1,6}")  # as many digits as a record keeps
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRule:
-    """`action`, `on_flag` and `threshold` of one category, as written."""
+    """One category's fields, as written; None where nothing is."""
 
-    action: str
-    on_flag: str = "annotate"
+    action: str | None = None
+    on_flag: str | None = None
     threshold: float | None = None
 
 
@@ -39,151 +40,157 @@ class ParsedStage:
 
 
 @dataclass(frozen=True, slots=True)
+class ParsedPersons:
+    """`persons`, as written."""
+
+    allow: str | None = None
+    otherwise: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedLanguages:
+    """`languages`, as written."""
+
+    other: str | None = None
+    accepted: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedPolicy:
-    """A policy file, as written."""
+    """A policy file, as written. `lines` has the line of every field that was given, by its path."""
 
     id: str
     version: int
     title: str
+    extends: str | None
+    persons: ParsedPersons
+    languages: ParsedLanguages
     stages: dict[str, ParsedStage]
+    lines: dict[str, int]
 
 
-def parse_policy(text: str, source: str, *, always_refused: frozenset[str]) -> ParsedPolicy:
+def parse_policy(
+    text: str, source: str, *, always_refused: frozenset[str], ruled_elsewhere: dict[str, str] | None = None
+) -> ParsedPolicy:
     """Values of the policy in `text`; `source` is named in errors.
 
-    Raises `PolicyError` for anything but a complete policy: unknown, missing or repeated fields, wrong
-    types, values out of range, and a rule for a category in `always_refused`.
+    `ruled_elsewhere` names categories on which another section rules, and that section.
+
+    Raises `PolicyError` for anything but a complete policy, or one with `extends`: unknown, missing or
+    repeated fields, wrong types, values out of range, and a rule for a category that can have none.
     """
-    return _Reader(source, always_refused).policy(text)
+    return _PolicyReader(source, always_refused, ruled_elsewhere or {}).policy(text)
 
 
-class _Reader:
-    """Walks the YAML nodes, which know their lines; values are built only where a field expects them."""
+class _PolicyReader(NodeReader):
+    """Reads one file. A file with `extends` may leave out whatever it does not tighten."""
 
-    def __init__(self, source: str, always_refused: frozenset[str]) -> None:
-        self._source = source
+    def __init__(self, source: str, always_refused: frozenset[str], ruled_elsewhere: dict[str, str]) -> None:
+        super().__init__(source)
         self._always_refused = always_refused
+        self._ruled_elsewhere = ruled_elsewhere
+        self._complete = True
+        self._lines: dict[str, int] = {}
 
     def policy(self, text: str) -> ParsedPolicy:
-        if len(text.encode("utf-8", "replace")) > POLICY_BYTES_LIMIT:
-            raise PolicyError(f"{self._source}: longer than {POLICY_BYTES_LIMIT} bytes; a policy is a small file")
-        try:
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-                raise PolicyError(f"{self._source}: aliases (*name) are not allowed; write the value out")
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise PolicyError(f"{self._source}: not readable as YAML: {error}") from error
-        if root is None:
-            raise PolicyError(f"{self._source}: empty, expected a mapping with id, version, prompt and image")
-        known = ("id", "version", "title", *STAGES)
-        fields = self._fields(root, "policy", known, required=known)
+        root = self.compose(text)
+        identity = ("id", "version", "title")
+        sections = ("persons", "languages", *STAGES)
+        known = (*identity, "extends", *sections)
+        self._complete = "extends" not in self.entries(root, "policy")
+        fields = self.fields(root, "policy", known, required=(*identity, *sections) if self._complete else identity)
         return ParsedPolicy(
-            id=self._pattern(fields["id"], "id", _IDENTIFIER, "a lower-case name such as newsroom"),
+            id=self.matching(fields["id"], "id", _IDENTIFIER, "a lower-case name such as newsroom"),
             version=self._version(fields["version"]),
             title=self._title(fields["title"]),
-            stages={name: self._stage(fields[name], name) for name in STAGES},
+            extends=None if self._complete else self._extends(fields["extends"]),
+            persons=self._persons(fields["persons"]) if "persons" in fields else ParsedPersons(),
+            languages=self._languages(fields["languages"]) if "languages" in fields else ParsedLanguages(),
+            stages={name: self._stage(fields[name], name) if name in fields else ParsedStage() for name in STAGES},
+            lines=self._lines,
         )
+
+    def _extends(self, node: yaml.Node) -> str:
+        self._lines["extends"] = line_of(node)
+        return self.matching(node, "extends", _IDENTIFIER, "the name of a policy, such as newsroom or house")
+
+    def _persons(self, node: yaml.Node) -> ParsedPersons:
+        fields = self._section(node, "persons", ("allow", "otherwise"), required=("allow",))
+        return ParsedPersons(
+            allow=self._word(fields, "persons", "allow", DEPICTABLE),
+            otherwise=self._word(fields, "persons", "otherwise", PERSON_ACTIONS),
+        )
+
+    def _languages(self, node: yaml.Node) -> ParsedLanguages:
+        fields = self._section(node, "languages", ("other", "accepted"), required=("other",))
+        accepted = None
+        if "accepted" in fields:
+            accepted = self.words(fields["accepted"], "languages.accepted", _LANGUAGE, "an ISO 639-1 code such as en")
+            if not accepted:
+                self.fail(fields["accepted"], "languages.accepted", "at least one language")
+        return ParsedLanguages(self._word(fields, "languages", "other", ACTIONS), accepted)
 
     def _stage(self, node: yaml.Node, name: str) -> ParsedStage:
         known = ("required_checks", "optional_checks", "categories")
-        fields = self._fields(node, name, known, required=("required_checks", "categories"))
-        required = self._check_ids(fields["required_checks"], f"{name}.required_checks")
-        optional: tuple[str, ...] = ()
-        if "optional_checks" in fields:
-            optional = self._check_ids(fields["optional_checks"], f"{name}.optional_checks")
-            if both := sorted(set(required) & set(optional)):
-                self._fail(fields["optional_checks"], f"{name}.optional_checks", f"{both} not to be required too")
-        where = f"{name}.categories"
-        rules = {
-            category: self._rule(key, value, f"{where}.{category}")
-            for category, (key, value) in self._entries(fields["categories"], where).items()
-        }
+        fields = self._section(node, name, known, required=("required_checks", "categories"))
+        required, optional = (self._checks(fields, name, kind) for kind in known[:2])
+        if both := sorted(set(required) & set(optional)):
+            self.fail(fields["optional_checks"], f"{name}.optional_checks", f"{both} not to be required too")
+        rules = {}
+        if "categories" in fields:
+            where = f"{name}.categories"
+            rules = {
+                category: self._rule(key, value, category, f"{where}.{category}")
+                for category, (key, value) in self.entries(fields["categories"], where).items()
+            }
         return ParsedStage(required, optional, rules)
 
-    def _rule(self, key: yaml.Node, node: yaml.Node, where: str) -> ParsedRule:
-        category = where.rsplit(".", 1)[-1]
+    def _checks(self, fields: dict[str, yaml.Node], stage: str, kind: str) -> tuple[str, ...]:
+        if kind not in fields:
+            return ()
+        return self.words(fields[kind], f"{stage}.{kind}", _IDENTIFIER, "a check id such as image.quality")
+
+    def _rule(self, key: yaml.Node, node: yaml.Node, category: str, where: str) -> ParsedRule:
         if not _CATEGORY.fullmatch(category):
-            self._fail(key, where, "a category in lower case with underscores, such as self_harm")
+            self.fail(key, where, "a category in lower case with underscores, such as self_harm")
         if category in self._always_refused:
-            self._fail(key, where, "no rule: this category is always refused, a policy cannot change that")
-        fields = self._fields(node, where, ("action", "on_flag", "threshold"), required=("action",))
-        on_flag, threshold = "annotate", None
-        if "on_flag" in fields:
-            on_flag = self._one_of(fields["on_flag"], f"{where}.on_flag", FLAG_ACTIONS)
-        if "threshold" in fields:
-            threshold = self._threshold(fields["threshold"], f"{where}.threshold")
-        return ParsedRule(self._one_of(fields["action"], f"{where}.action", ACTIONS), on_flag, threshold)
+            self.fail(key, where, "no rule: this category is always refused, a policy cannot change that")
+        if section := self._ruled_elsewhere.get(category):
+            self.fail(key, where, f"no rule: the section {section} rules on this category")
+        fields = self._section(node, where, ("action", "on_flag", "threshold"), required=("action",))
+        threshold = self._threshold(fields["threshold"], f"{where}.threshold") if "threshold" in fields else None
+        return ParsedRule(
+            action=self._word(fields, where, "action", ACTIONS),
+            on_flag=self._word(fields, where, "on_flag", FLAG_ACTIONS),
+            threshold=threshold,
+        )
+
+    def _section(
+        self, node: yaml.Node, where: str, known: tuple[str, ...], required: tuple[str, ...]
+    ) -> dict[str, yaml.Node]:
+        """Fields of a section, with their lines kept; what is required need not stand in a file with `extends`."""
+        fields = self.fields(node, where, known, required=required if self._complete else ())
+        self._lines |= {f"{where}.{name}": line_of(value) for name, value in fields.items()}
+        return fields
+
+    def _word(self, fields: dict[str, yaml.Node], where: str, name: str, allowed: tuple[str, ...]) -> str | None:
+        return self.one_of(fields[name], f"{where}.{name}", allowed) if name in fields else None
 
     def _version(self, node: yaml.Node) -> int:
-        text = self._scalar(node, "version", "a whole number from 1")
+        text = self.scalar(node, "version", "a whole number from 1")
         if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
-            self._fail(node, "version", f"a whole number from 1, got {text!r}")
+            self.fail(node, "version", f"a whole number from 1, got {text!r}")
         return int(text)
 
     def _title(self, node: yaml.Node) -> str:
-        text = self._scalar(node, "title", "one line of text").strip()
+        text = self.scalar(node, "title", "one line of text").strip()
         if not text or len(text) > 200 or "\n" in text:
-            self._fail(node, "title", "one line of 1 to 200 characters")
+            self.fail(node, "title", "one line of 1 to 200 characters")
         return text
 
     def _threshold(self, node: yaml.Node, where: str) -> float:
         expected = "a number above 0 and at most 1"
-        text = self._scalar(node, where, expected)
-        if not re.fullmatch(r"[0-9]{0,2}\.?[0-9]{1,9}", text) or not 0.0 < float(text) <= 1.0:
-            self._fail(node, where, f"{expected}, got {text!r}")
+        text = self.scalar(node, where, expected)
+        if not _THRESHOLD.fullmatch(text) or not 0.0 < float(text) <= 1.0:
+            self.fail(node, where, f"{expected}, got {text!r}")
         return float(text)
-
-    def _one_of(self, node: yaml.Node, where: str, allowed: tuple[str, ...]) -> str:
-        expected = "one of " + ", ".join(allowed)
-        text = self._scalar(node, where, expected)
-        if text not in allowed:
-            self._fail(node, where, f"{expected}, got {text!r}")
-        return text
-
-    def _pattern(self, node: yaml.Node, where: str, pattern: re.Pattern[str], expected: str) -> str:
-        text = self._scalar(node, where, expected)
-        if not pattern.fullmatch(text):
-            self._fail(node, where, f"{expected}, got {text!r}")
-        return text
-
-    def _check_ids(self, node: yaml.Node, where: str) -> tuple[str, ...]:
-        if not isinstance(node, yaml.SequenceNode):
-            self._fail(node, where, "a list of check ids, such as [image.quality]")
-        ids = [self._pattern(item, where, _IDENTIFIER, "a check id such as image.quality") for item in node.value]
-        if len(set(ids)) != len(ids):
-            self._fail(node, where, "each check id once")
-        return tuple(ids)
-
-    def _fields(
-        self, node: yaml.Node, where: str, known: tuple[str, ...], required: tuple[str, ...]
-    ) -> dict[str, yaml.Node]:
-        entries = self._entries(node, where)
-        for name, (key, _) in entries.items():
-            if name not in known:
-                self._fail(key, f"{where}.{name}", "one of the fields " + ", ".join(known))
-        if missing := [name for name in required if name not in entries]:
-            self._fail(node, where, "the field(s) " + ", ".join(missing) + ", which are missing")
-        return {name: value for name, (_, value) in entries.items()}
-
-    def _entries(self, node: yaml.Node, where: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        for key, value in self._pairs(node, where):
-            name = self._scalar(key, where, "a field name")
-            if name in entries:
-                self._fail(key, f"{where}.{name}", "each field once; it is repeated")
-            entries[name] = (key, value)
-        return entries
-
-    def _pairs(self, node: yaml.Node, where: str) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-        if not isinstance(node, yaml.MappingNode):
-            self._fail(node, where, "a mapping (field: value)")
-        yield from node.value
-
-    def _scalar(self, node: yaml.Node, where: str, expected: str) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            self._fail(node, where, expected)
-        return str(node.value)
-
-    def _fail(self, node: yaml.Node, where: str, expected: str) -> NoReturn:
-        line = node.start_mark.line + 1
-        raise PolicyError(f"{self._source}, line {line}, field {where}: expected {expected}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from safety.checks import CheckDeclaration, ImageCheck, PromptCheck, Stage
-from safety.core import ALWAYS_REFUSED, MINOR_SIGN, SEXUAL
+from safety.core import LANGUAGE, PERSON
 from safety.errors import CheckConfigurationError, PolicyError, UnknownCheckError
 from safety.findings import CHECK_ERROR_CATEGORY
-from safety.policy import Policy
+from safety.policy import OwnThresholds, Policy
+from safety.policy_rules import Action, Depictable
+from safety.taxonomy import CATEGORY_BY_NAME, LEARNT_CATEGORIES
 
 if TYPE_CHECKING:
     from safety.duplicates.check import NearestReferences
@@ -29,20 +31,26 @@ Thresholds = Mapping[str, float]
 """The policy's thresholds by category, which replace a check's own."""
 
 
+def _none() -> Thresholds:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class RegisteredPromptCheck:
-    """A prompt check's declaration and how to build it."""
+    """A prompt check's declaration, how to build it, and the thresholds that it has of its own."""
 
     declaration: CheckDeclaration
     build: Callable[[CheckDependencies, Thresholds], PromptCheck]
+    own_thresholds: Callable[[], Thresholds] = _none
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredImageCheck:
-    """An image check's declaration and how to build it."""
+    """An image check's declaration, how to build it, and the thresholds that it has of its own."""
 
     declaration: CheckDeclaration
     build: Callable[[CheckDependencies, Thresholds], ImageCheck]
+    own_thresholds: Callable[[], Thresholds] = _none
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,10 @@ class BuiltChecks:
 
     prompt: tuple[PromptCheck, ...]
     image: tuple[ImageCheck, ...]
+
+
+Shelf: TypeAlias = MutableMapping[tuple[str, tuple[tuple[str, float], ...]], "PromptCheck | ImageCheck"]
+"""Built checks by their id and thresholds."""
 
 
 class CheckRegistry:
@@ -79,48 +91,94 @@ class CheckRegistry:
             there_are = ", ".join(sorted(self._checks))
             raise UnknownCheckError(f"no check {check_id!r} is registered; there are: {there_are}") from None
 
-    def build(self, policy: Policy, dependencies: CheckDependencies) -> BuiltChecks:
+    def own_thresholds(self) -> OwnThresholds:
+        """What each check blocks at where no policy says otherwise, by stage and category."""
+        found: dict[tuple[Stage, str], tuple[float, ...]] = {}
+        for check in self._checks.values():
+            for category, threshold in check.own_thresholds().items():
+                key = (check.declaration.stage, category)
+                found[key] = (*found.get(key, ()), threshold)
+        return found
+
+    def build(self, policy: Policy, dependencies: CheckDependencies, shelf: Shelf | None = None) -> BuiltChecks:
         """The checks that `policy` names, with its thresholds.
 
+        `shelf` keeps what was built: policies share the checks for which they have equal thresholds.
+
         Raises `UnknownCheckError` for an id that is not registered, `PolicyError` for a check at the wrong
-        stage and for a category that no registered check declares (a misspelt rule would never apply), and
-        `CheckConfigurationError` for a dependency that is not given.
+        stage, for a category that no registered check declares (a misspelt rule would never apply) and for a
+        rule on persons or languages without the check that finds them, and `CheckConfigurationError` for a
+        dependency that is not given.
         """
-        self._require_known_categories(policy)
+        self.validate(policy)
+        shelf = {} if shelf is None else shelf
         prompt: list[PromptCheck] = []
         image: list[ImageCheck] = []
         for stage in Stage:
             for check_id in policy.checks(stage):
                 registered = self.get(check_id)
-                if registered.declaration.stage is not stage:
+                thresholds = {
+                    category: threshold
+                    for category, threshold in policy.thresholds(stage).items()
+                    if category in registered.declaration.categories and registered.declaration.adjustable
+                }
+                key = (check_id, tuple(sorted(thresholds.items())))
+                if key not in shelf:
+                    shelf[key] = registered.build(dependencies, thresholds)
+                if isinstance(registered, RegisteredPromptCheck):
+                    prompt.append(cast("PromptCheck", shelf[key]))
+                else:
+                    image.append(cast("ImageCheck", shelf[key]))
+        return BuiltChecks(tuple(prompt), tuple(image))
+
+    def validate(self, policy: Policy) -> None:
+        """Raise as `build` does for a policy that these checks cannot carry out; builds nothing."""
+        for stage in Stage:
+            for check_id in policy.checks(stage):
+                declared = self.get(check_id).declaration.stage
+                if declared is not stage:
                     raise PolicyError(
                         f"policy {policy.id}: check {check_id!r} is named at stage {stage.value}, "
-                        f"expected stage {registered.declaration.stage.value}"
+                        f"expected stage {declared.value}"
                     )
-                thresholds = policy.thresholds(stage)
-                if isinstance(registered, RegisteredPromptCheck):
-                    prompt.append(registered.build(dependencies, thresholds))
-                else:
-                    image.append(registered.build(dependencies, thresholds))
-        return BuiltChecks(tuple(prompt), tuple(image))
+        self._require_known_categories(policy)
+        if policy.persons.allow is Depictable.NONE:
+            self._require_finder(policy, PERSON, "persons.allow: none")
+        if policy.languages.other is not Action.ANNOTATE or policy.languages.accepted is not None:
+            self._require_finder(policy, LANGUAGE, "languages")
 
     def _require_known_categories(self, policy: Policy) -> None:
         for stage in Stage:
-            declared = {CHECK_ERROR_CATEGORY, SEXUAL, MINOR_SIGN} | ALWAYS_REFUSED
+            known = {CHECK_ERROR_CATEGORY}
+            if stage is Stage.PROMPT:
+                known |= set(CATEGORY_BY_NAME)
             for declaration in self.declarations():
                 if declaration.stage is stage:
-                    declared |= set(declaration.categories)
-            if unknown := sorted(set(policy.stages[stage].categories) - declared):
+                    known |= set(declaration.categories)
+            if unknown := sorted(set(policy.stages[stage].categories) - known):
                 raise PolicyError(
                     f"policy {policy.id}, stage {stage.value}: no check finds {', '.join(unknown)}; "
-                    f"expected categories among {', '.join(sorted(declared))}"
+                    f"expected categories among {', '.join(sorted(known))}"
                 )
+
+    def _require_finder(self, policy: Policy, category: str, rule: str) -> None:
+        """Fail closed: a rule whose findings nothing gives would never apply."""
+        finders = [d.id for d in self.declarations() if d.stage is Stage.PROMPT and category in d.categories]
+        if not set(finders) & set(policy.required_checks(Stage.PROMPT)):
+            raise PolicyError(
+                f"policy {policy.id}, {rule}: expected a check that finds {category} among prompt.required_checks "
+                f"({', '.join(finders) or 'none is registered'})"
+            )
 
 
 def default_registry() -> CheckRegistry:
     """The checks that ship with the product."""
     from safety.duplicates.check import DECLARATION as DUPLICATES
+    from safety.duplicates.check import LISTED_WORK
+    from safety.duplicates.matches import MATCH_DISTANCE_BITS, confidence
     from safety.image.quality import DECLARATION as QUALITY
+    from safety.image.quality import QUALITY as QUALITY_CATEGORY
+    from safety.image.quality import THRESHOLD as QUALITY_AT
     from safety.image.quality import QualityCheck
     from safety.prompt.classifier import DECLARATION as CLASSIFIER
     from safety.prompt.rules import DECLARATION as RULES
@@ -129,9 +187,13 @@ def default_registry() -> CheckRegistry:
     return CheckRegistry(
         [
             RegisteredPromptCheck(RULES, lambda _dependencies, _thresholds: PromptRules.shipped()),
-            RegisteredPromptCheck(CLASSIFIER, _build_classifier),
-            RegisteredImageCheck(QUALITY, lambda _dependencies, thresholds: QualityCheck(thresholds)),
-            RegisteredImageCheck(DUPLICATES, _build_duplicates),
+            RegisteredPromptCheck(CLASSIFIER, _build_classifier, _classifier_thresholds),
+            RegisteredImageCheck(
+                QUALITY,
+                lambda _dependencies, thresholds: QualityCheck(thresholds),
+                lambda: {QUALITY_CATEGORY: QUALITY_AT},
+            ),
+            RegisteredImageCheck(DUPLICATES, _build_duplicates, lambda: {LISTED_WORK: confidence(MATCH_DISTANCE_BITS)}),
         ]
     )
 
@@ -147,6 +209,12 @@ def _build_classifier(dependencies: CheckDependencies, thresholds: Thresholds) -
     if dependencies.encoder is None:
         raise _lacking(DECLARATION, "a sentence encoder", "encoder")
     return PromptClassifier.shipped(dependencies.encoder, thresholds)
+
+
+def _classifier_thresholds() -> Thresholds:
+    from safety.prompt.head import PromptHead
+
+    return dict.fromkeys(LEARNT_CATEGORIES, PromptHead.shipped().calibration.threshold)
 
 
 def _build_duplicates(dependencies: CheckDependencies, thresholds: Thresholds) -> ImageCheck:

@@ -10,6 +10,8 @@ PERMISSIVE = """
 id: permissive
 version: 2
 title: Everything is only noted
+persons: {allow: anyone}
+languages: {other: annotate}
 prompt:
   required_checks: []
   categories:
@@ -76,7 +78,7 @@ def test_public_form_holds_stage_categories_and_policy_version_only(policy: Poli
         "stage": "prompt",
         "outcome": "refuse",
         "categories": ["privacy"],
-        "policy": {"id": "permissive", "version": 2},
+        "policy": {"id": "permissive", "version": 2, "digest": policy.digest},
     }
 
 
@@ -127,7 +129,7 @@ def test_a_policy_that_permits_sexual_content_still_refuses_it_with_a_minor(poli
 
 def test_a_policy_cannot_name_the_category_that_is_always_refused() -> None:
     text = PERMISSIVE.replace("sexual: {action: annotate}", "sexual_minors: {action: annotate}")
-    with pytest.raises(PolicyError, match=r"line 8, field prompt.categories.sexual_minors: .*always refused"):
+    with pytest.raises(PolicyError, match=r"line 10, field prompt.categories.sexual_minors: .*always refused"):
         Policy.from_yaml(text)
 
 

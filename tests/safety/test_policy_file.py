@@ -13,6 +13,8 @@ from safety.policy_file import parse_policy
 VALID = """id: house
 version: 1
 title: House rules
+persons: {allow: anyone}
+languages: {other: annotate}
 prompt:
   required_checks: [prompt.classifier]
   categories:
@@ -45,26 +47,26 @@ def test_valid_policy_is_read_as_written() -> None:
         (
             "action: refuse",
             "action: forbid",
-            r"line 7, field prompt.categories.sexual.action: .*annotate, review, refuse",
+            r"line 9, field prompt.categories.sexual.action: .*annotate, review, refuse",
         ),
-        ("on_flag: review", "on_flag: refuse", r"line 7, .*on_flag: expected one of annotate, review, got 'refuse'"),
-        ("threshold: 0.5", "threshold: 1.5", r"line 7, .*threshold: expected a number above 0 and at most 1"),
-        ("threshold: 0.5", "threshold: .nan", r"line 7, .*threshold"),
-        ("threshold: 0.5", "threshold: 0", r"line 7, .*threshold"),
+        ("on_flag: review", "on_flag: refuse", r"line 9, .*on_flag: expected one of annotate, review, got 'refuse'"),
+        ("threshold: 0.5", "threshold: 1.5", r"line 9, .*threshold: expected a number above 0 and at most 1"),
+        ("threshold: 0.5", "threshold: .nan", r"line 9, .*threshold"),
+        ("threshold: 0.5", "threshold: 0", r"line 9, .*threshold"),
         (
             "threshold: 0.5",
             "treshold: 0.5",
-            r"line 7, .*treshold: expected one of the fields action, on_flag, threshold",
+            r"line 9, .*treshold: expected one of the fields action, on_flag, threshold",
         ),
         ("title: House rules\n", "", r"line 1, field policy: expected the field\(s\) title"),
         ("title: House rules", "title: a\ntitle: b", r"line 4, field policy.title: .*repeated"),
-        ("[prompt.classifier]", "prompt.classifier", r"line 5, field prompt.required_checks: expected a list"),
-        ("[prompt.classifier]", "[prompt.classifier, prompt.classifier]", r"line 5, .*each check id once"),
-        ("required_checks: []", "required_checks: [a]\n  optional_checks: [a]", r"line 10, .*not to be required too"),
-        ("categories: {}", "categories: []", r"line 10, field image.categories: expected a mapping"),
-        ("sexual:", "sexual_minors:", r"line 7, .*always refused"),
-        ("sexual:", "Sexual!:", r"line 7, .*a category in lower case"),
-        ("{action: refuse, on_flag: review, threshold: 0.5}", "refuse", r"line 7, .*expected a mapping"),
+        ("[prompt.classifier]", "prompt.classifier", r"line 7, field prompt.required_checks: expected a list"),
+        ("[prompt.classifier]", "[prompt.classifier, prompt.classifier]", r"line 7, .*each entry once"),
+        ("required_checks: []", "required_checks: [a]\n  optional_checks: [a]", r"line 12, .*not to be required too"),
+        ("categories: {}", "categories: []", r"line 12, field image.categories: expected a mapping"),
+        ("sexual:", "sexual_minors:", r"line 9, .*always refused"),
+        ("sexual:", "Sexual!:", r"line 9, .*a category in lower case"),
+        ("{action: refuse, on_flag: review, threshold: 0.5}", "refuse", r"line 9, .*expected a mapping"),
         ("{action: refuse, on_flag: review, threshold: 0.5}", "&a {action: *a}", r"aliases"),
         ("id: house", "id: [", r"not readable as YAML"),
     ],

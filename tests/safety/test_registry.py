@@ -24,6 +24,8 @@ TEXT = """
 id: house
 version: 1
 title: House rules
+persons: {allow: anyone}
+languages: {other: annotate}
 prompt:
   required_checks: []
   categories: {}
