@@ -70,6 +70,7 @@ def _type_name(owner: Any, name: str) -> str:
     text = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
     for old, new in (
         ("audit.records.", ""),
+        ("datetime.datetime", "time"),
         ("collections.abc.Mapping[str, typing.Any]", "object"),
         (" | None", " or null"),
         ("tuple[", "list["),

@@ -16,6 +16,7 @@ import hashlib
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, NewType, get_args, get_origin, get_type_hints
 
 from audit.canonical import JsonValue, dump_canonical, to_json
@@ -79,6 +80,7 @@ class Received(Body):
     sampling: Annotated[Sampling | None, Private("What was asked for.")] = None
     model: Annotated[Model | None, Private("Model that was asked for.")] = None
     idempotency_key: Annotated[str | None, Private("SHA-256 of the caller's `Idempotency-Key`.")] = None
+    policy: Annotated[Policy | None, Private("Policy in force for the tenant.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +93,21 @@ class Refused(Body):
     findings: Annotated[tuple[Finding, ...], Private("All findings of the stage.")]
     policy: Annotated[Policy, Private("Policy that decided.")]
     objects: Annotated[tuple[ObjectReference, ...], Private("What was kept of it.")] = ()
+    review: Annotated[str | None, Private("Event of the review that decided, by its id.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quarantined(Body):
+    kind = "quarantined"
+    doc = (
+        "Suspected child-abuse material: refused, kept out of queues, reports and bundles, and shown to the role "
+        "`quarantine` alone. No pixels are kept."
+    )
+
+    stage: Annotated[str, Private("`prompt` or `image`.")]
+    decision: Annotated[Decision, Private("Outcome and reasons.")]
+    findings: Annotated[tuple[Finding, ...], Private("Findings of the stage, without their evidence.")]
+    policy: Annotated[Policy, Private("Policy in force; the refusal is the fixed core's.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +120,25 @@ class Held(Body):
     findings: Annotated[tuple[Finding, ...], Private("All findings.")]
     policy: Annotated[Policy, Private("Policy that decided.")]
     objects: Annotated[tuple[ObjectReference, ...], Private("What waits for review.")] = ()
+    review: Annotated[str | None, Private("Item of the queue, by its id.")] = None
+    image_sha256: Annotated[str | None, Private("SHA-256 of the unsigned file; null at the prompt.")] = None
+    expires_at: Annotated[datetime | None, Private("When it is refused if nobody decided.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewDecided(Body):
+    kind = "review_decided"
+    doc = "A held item was approved or rejected by a person, or its time ran out."
+
+    review: Annotated[str, Private("Item of the queue, by its id.")]
+    stage: Annotated[str, Private("`prompt` or `image`.")]
+    decision: Annotated[str, Private("`approved`, `rejected` or `expired`.")]
+    reason: Annotated[str, Private("What the reviewer wrote, without personal data.")]
+    reviewer: Annotated[VaultReference | None, Private("Reviewer, in the vault; null when the time ran out.")]
+    held: Annotated[str, Private("The event that held it, by its id.")]
+    policy: Annotated[Policy, Private("Policy that held it.")]
+    categories: Annotated[tuple[str, ...], Private("What it was held for.")]
+    tenant: Annotated[str, Private("Tenant, by its id.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +185,7 @@ class Released(Body):
     tenant: Annotated[str | None, Private("Tenant, by its id.")] = None
     objects: Annotated[tuple[ObjectReference, ...], Private("What was stored of it.")] = ()
     attempt: Annotated[str | None, Private("Attempt, by its id.")] = None
+    review: Annotated[str | None, Private("Event of the review that approved it, by its id.")] = None
 
     def __post_init__(self) -> None:
         _require_sha256("image_sha256", self.image_sha256)
@@ -179,6 +216,33 @@ class Verified(Body):
     evidence: Annotated[tuple[Mapping[str, Any], ...], Private("Technique and status of each piece.")] = ()
     matched_record: Annotated[str | None, Private("Our record that the file led to.")] = None
     tenant: Annotated[str | None, Private("Tenant, by its id.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moderated(Body):
+    kind = "moderated"
+    doc = "Texts or images were examined for a caller. Nothing of them is kept, nor a digest of them."
+
+    texts: Annotated[int, Private("Texts examined.")]
+    images: Annotated[int, Private("Images examined.")]
+    flagged: Annotated[int, Private("Inputs that were flagged.")]
+    categories: Annotated[tuple[str, ...], Private("For what, over all inputs.")]
+    policy: Annotated[Policy, Private("Policy that decided.")]
+    actor: Annotated[VaultReference | None, Private("User or API key, in the vault.")] = None
+    tenant: Annotated[str | None, Private("Tenant, by its id.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyChanged(Body):
+    kind = "policy_changed"
+    doc = "Another policy came into force, for one tenant or for the house."
+
+    tenant: Annotated[str | None, Private("Tenant, by its id; null for the house, which others follow.")]
+    policy: Annotated[Policy, Private("Policy from now on.")]
+    before: Annotated[Policy | None, Private("Policy until now; null where there was none.")]
+    changes: Annotated[tuple[str, ...], Private("What changed, one line a field, each `stricter` or `looser`.")]
+    reason: Annotated[str, Private("Why.")]
+    actor: Annotated[VaultReference | None, Private("Who changed it, in the vault; null: the service.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,12 +302,16 @@ class Erased(Body):
 KINDS: tuple[type[Body], ...] = (
     Received,
     Refused,
+    Quarantined,
     Held,
+    ReviewDecided,
     Failed,
     Abandoned,
     Released,
     Rejected,
     Verified,
+    Moderated,
+    PolicyChanged,
     ReferencesAdded,
     ReferencesWithdrawn,
     KeyCreated,
