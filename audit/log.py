@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
-import threading
 import uuid
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from audit.committing import GroupCommitter, Place
 from audit.database import database_errors
-from audit.errors import AuditBusyError
 from audit.events import Event, EventId, encode
 from audit.ledger.checkpoint import Checkpoint
 from audit.ledger.keys import LedgerKey
-from audit.ledger.sequencer import LOCK_TIMEOUT_SECONDS, SYNCHRONOUS_COMMIT, Batch, Sequencer
+from audit.ledger.sequencer import Sequencer
+from audit.ledger.writing import SYNCHRONOUS_COMMIT, EventRow
 from audit.reader import AuditReader, Inclusion
 
 SALT_BYTES = 32
-MAX_AWAITED = 4096  # events whose appender has not asked for their place yet; later ones are proved from the database
 
 _APPEND = text(
     f"""
@@ -51,10 +49,7 @@ class AuditLog(AuditReader):
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = clock
         self._sequencer = Sequencer(engine, ledger_key, clock)
-        self._sequencing = threading.Lock()
-        self._included: OrderedDict[str, tuple[int, Batch]] = OrderedDict()  # guarded by _sequencing
-        self._bookkeeping = threading.Lock()
-        self._awaited: OrderedDict[str, bool] = OrderedDict()  # guarded by _bookkeeping
+        self._committer = GroupCommitter(self._sequencer)
 
     def append(self, event: Event, connection: Connection | None = None) -> EventId:
         """Stores an event; when this returns it is durable, and waits for its place in the ledger.
@@ -68,14 +63,16 @@ class AuditLog(AuditReader):
             AuditUnavailableError: the database is away; whether the event was stored may be unknown.
             StorageFullError: its disk is full.
         """
-        parameters = self._row(event)
+        row = self._row(event)
+        self._committer.expect(row.id)
+        parameters = _parameters(row)
         with database_errors(f"record the event {event.kind!r}"):
             if connection is not None:
                 connection.execute(_APPEND, parameters)
             else:
                 with self._autocommit.connect() as own:
                     own.execute(_APPEND, parameters)
-        return EventId(parameters["id"])
+        return EventId(row.id)
 
     def append_all(self, events: Sequence[Event]) -> list[EventId]:
         """Stores several events in one transaction: all of them or none.
@@ -86,31 +83,26 @@ class AuditLog(AuditReader):
         rows = [self._row(event) for event in events]
         if rows:
             with database_errors(f"record {len(rows)} events"), self._engine.begin() as connection:
-                connection.execute(_APPEND, rows)
-        return [EventId(row["id"]) for row in rows]
+                connection.execute(_APPEND, [_parameters(row) for row in rows])
+        return [EventId(row.id) for row in rows]
 
     def include(self, event_id: EventId) -> Inclusion:
         """Sees to it that an appended event is in the ledger; gives its place and proof.
-
-        Whoever comes first sequences all that wait; the others find their event included.
 
         Raises:
             UnknownEventError: there is no such event.
             AuditError: as `Sequencer.run`.
         """
-        if not self._sequencing.acquire(timeout=LOCK_TIMEOUT_SECONDS):
-            raise AuditBusyError("another thread is sequencing events for too long; try again")
-        try:
-            found = self._included.pop(event_id, None)
-            while found is None and (batches := self._sequencer.run()):
-                self._remember(batches)
-                found = self._included.pop(event_id, None)
-        finally:
-            self._sequencing.release()
-        if found is None:
-            return self.prove(event_id)  # included long ago, or by another process without this one's knowledge
-        index, batch = found
-        return Inclusion(index, batch.leaves[index - batch.first_index], batch.proof(index), batch.checkpoint)
+        return self.include_all([event_id])[0]
+
+    def include_all(self, event_ids: Sequence[EventId]) -> list[Inclusion]:
+        """As `include`, for several events at once; the inclusions in the same order.
+
+        Raises:
+            As `include`.
+        """
+        found = self._committer.include(event_ids)
+        return [self._inclusion(event_id, found) for event_id in event_ids]
 
     def record(self, event: Event) -> tuple[EventId, Inclusion]:
         """Appends and includes: when this returns, the event is durable and in a signed checkpoint.
@@ -118,8 +110,17 @@ class AuditLog(AuditReader):
         Raises:
             AuditError: as `append` and `include`.
         """
-        event_id = self.append(event)
-        return event_id, self.include(event_id)
+        return self.record_all([event])[0]
+
+    def record_all(self, events: Sequence[Event]) -> list[tuple[EventId, Inclusion]]:
+        """As `record`, for several events in one transaction.
+
+        Raises:
+            As `record`.
+        """
+        rows = [self._row(event) for event in events]
+        found = self._committer.record(rows) if rows else {}
+        return [(EventId(row.id), self._inclusion(EventId(row.id), found)) for row in rows]
 
     def checkpoint(self) -> Checkpoint:
         """Sequences all that waits and gives the newest checkpoint.
@@ -127,44 +128,33 @@ class AuditLog(AuditReader):
         Raises:
             AuditError: as `Sequencer.run`.
         """
-        with self._sequencing:
-            while batches := self._sequencer.run():
-                self._remember(batches)
+        self._committer.drain()
         return self.latest_checkpoint() or self._sequencer.sign_empty()
 
-    def _row(self, event: Event) -> dict[str, Any]:
+    def _inclusion(self, event_id: EventId, found: Mapping[str, Place]) -> Inclusion:
+        if event_id not in found:
+            return self.prove(event_id)  # included long ago, or by another process without this one's knowledge
+        index, batch = found[event_id]
+        return Inclusion(index, batch.leaves[index - batch.first_index], batch.proof(index), batch.checkpoint)
+
+    def _row(self, event: Event) -> EventRow:
         now = self._clock()
         encoded = encode(event, secrets.token_bytes(SALT_BYTES), secrets.token_bytes(SALT_BYTES))
-        event_id = time_ordered_id(now)
-        self._await(event_id)
-        return {
-            "id": event_id,
-            "record_id": event.record_id,
-            "kind": event.kind,
-            "time": now,
-            "salt": encoded.salt,
-            "body": encoded.body,
-            "private_salt": encoded.private_salt,
-            "private": encoded.private,
-            "commitment": encoded.commitment,
-        }
+        return EventRow(
+            id=time_ordered_id(now),
+            record_id=event.record_id,
+            kind=event.kind,
+            time=now,
+            salt=encoded.salt,
+            body=encoded.body,
+            private_salt=encoded.private_salt,
+            private=encoded.private,
+            commitment=encoded.commitment,
+        )
 
-    def _await(self, event_id: EventId) -> None:
-        with self._bookkeeping:
-            self._awaited[event_id] = True
-            while len(self._awaited) > MAX_AWAITED:
-                self._awaited.popitem(last=False)
 
-    def _remember(self, batches: Sequence[Batch]) -> None:
-        """Keeps the places of this process's own events until their appenders ask."""
-        for batch in batches:
-            for index, event_id in enumerate(batch.event_ids, batch.first_index):
-                with self._bookkeeping:
-                    is_own = self._awaited.pop(event_id, False)
-                if is_own:
-                    self._included[event_id] = index, batch
-        while len(self._included) > MAX_AWAITED:
-            self._included.popitem(last=False)
+def _parameters(row: EventRow) -> dict[str, object]:
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
 
 
 def time_ordered_id(now: datetime) -> EventId:

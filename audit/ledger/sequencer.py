@@ -1,60 +1,53 @@
-"""The sequencer: gives durable events their place in the tree.
+"""The sequencer: stores events and gives durable events their place in the tree.
 
-Any process may run it; an advisory lock lets one at a time do so. One transaction takes the waiting events,
-stores their leaves, tiles that became full and a signed checkpoint: a process that dies leaves either all of a
+Any process may run it; an advisory lock lets one at a time do so. One transaction stores new events, takes those that
+wait, and stores leaves, tiles that became full and a signed checkpoint: a process that dies leaves either all of a
 batch or nothing, and the events of nothing wait for the next batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, text
+import psycopg
+from sqlalchemy import Connection, Engine
 
 from audit.database import database_errors
-from audit.errors import CheckpointError, LedgerCorruptError, LedgerKeyMismatchError
-from audit.ledger import storage
+from audit.errors import AuditUnavailableError, CheckpointError, LedgerCorruptError, LedgerKeyMismatchError
+from audit.ledger import storage, writing
 from audit.ledger.checkpoint import Checkpoint, sign, verify
 from audit.ledger.keys import LedgerKey
 from audit.ledger.leaf import Leaf
-from audit.ledger.merkle import EMPTY_ROOT, NodeReader, inclusion_proof, leaf_hash
-from audit.ledger.tiles import FullTile, RightEdge, node_reader
+from audit.ledger.merkle import EMPTY_ROOT, NodeReader, leaf_hash
+from audit.ledger.tiles import TILE_HEIGHT, TILE_WIDTH, FullTile, RightEdge
+from audit.ledger.writing import Batch, Driver, EventRow, Situation
 
 LOCK_KEY = 0x494D5052_4C454447  # "IMPRLEDG": one ledger per database
 LOCK_TIMEOUT_SECONDS = 30
 MAX_BATCH_EVENTS = 1024  # bounds a transaction's memory and time
 MAX_CATCH_UP_LEAVES = 256  # up to one tile's worth is read leaf by leaf, more through the tiles
 
-# Synchronous commit is what "durable" rests on; a database that turned it off is overruled, one that asks for
-# more (remote_apply) is left alone.
-SYNCHRONOUS_COMMIT = """set_config('synchronous_commit', CASE current_setting('synchronous_commit')
-    WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"""
-
-# A target list is evaluated from left to right: the wait for the lock is already bounded.
-_LOCK = text(f"SELECT set_config('lock_timeout', :timeout, true), {SYNCHRONOUS_COMMIT}, pg_advisory_xact_lock(:key)")
-
 
 @dataclass(frozen=True)
-class Batch:
-    """Leaves that one transaction put into the tree, with all that their proofs need."""
+class Run:
+    """What one run of the sequencer did.
 
-    first_index: int
-    leaves: tuple[bytes, ...]
-    event_ids: tuple[str, ...]
-    checkpoint: Checkpoint
-    read: NodeReader = field(repr=False)
+    Args:
+        batches: what came into the tree since the last run: first, if it is little, what other processes put
+            there, then this run's own batch, if there was anything to put.
+        more_wait: whether the queue held more than one run takes.
+    """
 
-    def proof(self, index: int) -> tuple[bytes, ...]:
-        """Inclusion proof of one of the batch's leaves in its checkpoint; reads no database."""
-        return inclusion_proof(index, self.checkpoint.size, self.read)
+    batches: tuple[Batch, ...]
+    more_wait: bool
 
 
 class Sequencer:
-    """Puts waiting events into the tree and signs the outcome.
+    """Puts events into the tree and signs the outcome.
 
-    Not for several threads at once: the caller holds a lock (`AuditLog` does).
+    Not for several threads at once: the caller sees to that (`audit.committing`).
     """
 
     def __init__(self, engine: Engine, key: LedgerKey, clock: Callable[[], datetime]) -> None:
@@ -63,48 +56,61 @@ class Sequencer:
         self._clock = clock
         self._edge = RightEdge()
         self._root = EMPTY_ROOT
+        self._is_shared = False  # whether other processes wrote to the log since the last run
 
-    def run(self, limit: int = MAX_BATCH_EVENTS) -> list[Batch]:
-        """Sequences up to `limit` waiting events in one transaction.
+    def run(self, rows: Sequence[EventRow] = (), limit: int = MAX_BATCH_EVENTS) -> Run:
+        """Stores `rows` and puts them into the tree behind up to `limit` waiting events.
 
-        Gives what came into the tree since the last run: first, if it is little, what other processes put there,
-        then this run's own batch, if anything waited.
+        That is one transaction, unless other processes were seen to write as well: then the rows are committed to the
+        queue first, so that whoever has the lock takes the events of all, and one fsync serves all of them.
 
         Raises:
-            AuditBusyError: the lock was not had in 30 seconds.
+            AuditBusyError: the lock was not had in 30 seconds; the rows may wait in the queue.
             AuditUnavailableError, StorageFullError: as the database says.
             LedgerKeyMismatchError: the stored ledger was signed by another key.
             LedgerCorruptError: the stored tree does not give its newest checkpoint's root.
         """
         batches: list[Batch] = []
-        with database_errors("sequence events"), self._engine.begin() as connection:
-            # A statement of its own: the next one's snapshot must be younger than the lock.
-            connection.execute(_LOCK, {"timeout": f"{LOCK_TIMEOUT_SECONDS}s", "key": LOCK_KEY})
+        enqueued, direct = (rows, ()) if self._is_shared else ((), rows)
+        with database_errors("record events"), self._engine.connect() as connection:
+            driver = _driver(connection)
+            with driver.pipeline():
+                if enqueued:
+                    writing.enqueue(driver, enqueued)
+                situation = writing.take(
+                    driver,
+                    lock_key=LOCK_KEY,
+                    lock_timeout_s=LOCK_TIMEOUT_SECONDS,
+                    known_size=self._edge.size,
+                    max_others=MAX_CATCH_UP_LEAVES,
+                    max_queue=limit,
+                )
             edge = self._edge.copy()
-            newest = self._newest(connection)
+            newest = self._newest(situation)
             if newest is not None and (edge.size, self._root) != (newest.size, newest.root):
-                others = self._catch_up(connection, edge, newest)
+                others = _catch_up(edge, newest, situation)
                 if others is None:
                     edge = _read_edge(connection, newest)
                 else:
                     batches.append(others)
             elif newest is None and edge.size:
                 edge = RightEdge()
-            waiting = storage.take_queue(connection, limit)
-            if waiting:
-                batches.append(self._extend(connection, edge, waiting))
+            leaves = [*situation.queue, *(row.leaf() for row in direct)]
+            if leaves:
+                with driver.pipeline():
+                    batches.append(self._extend(driver, edge, leaves, direct))
         self._edge, self._root = edge, edge.root()
-        return batches
+        self._is_shared = bool(situation.others)
+        return Run(tuple(batches), len(situation.queue) == limit)
 
     def sign_empty(self) -> Checkpoint:
         """Checkpoint of a ledger without leaves. It is not stored: the tree's first batch is."""
         return sign(0, EMPTY_ROOT, self._key)
 
-    def _newest(self, connection: Connection) -> Checkpoint | None:
-        newest = storage.newest_checkpoint(connection)
-        if newest is None:
+    def _newest(self, situation: Situation) -> Checkpoint | None:
+        if situation.newest is None:
             return None
-        size, root, note = newest
+        size, root, note = situation.newest
         if (size, root) == (self._edge.size, self._root):
             return Checkpoint(self._key.origin, size, root, note)  # as it was when it was verified or signed
         try:
@@ -118,29 +124,40 @@ class Sequencer:
             raise LedgerCorruptError(f"checkpoint {size}: its row differs from its note; run the log check")
         return signed
 
-    def _catch_up(self, connection: Connection, edge: RightEdge, newest: Checkpoint) -> Batch | None:
-        """Extends `edge` by what other processes put into the tree; None if that is much or does not fit."""
-        if not 0 < newest.size - edge.size <= MAX_CATCH_UP_LEAVES:
-            return None
+    def _extend(self, driver: Driver, edge: RightEdge, added: Sequence[Leaf], rows: Sequence[EventRow]) -> Batch:
         first_index = edge.size
-        rows = storage.read_rows(connection, first_index, newest.size)
-        leaves = tuple(leaf for _, leaf in rows)
+        leaves = tuple(leaf.encode() for leaf in added)
+        event_ids = tuple(leaf.id for leaf in added)
         filled = [tile for leaf in leaves for tile in edge.append(leaf_hash(leaf))]
-        if (edge.size, edge.root()) != (newest.size, newest.root):
-            return None
-        return Batch(first_index, leaves, tuple(id for id, _ in rows), newest, _batch_reader(edge.copy(), filled))
-
-    def _extend(self, connection: Connection, edge: RightEdge, waiting: Sequence[Leaf]) -> Batch:
-        first_index = edge.size
-        leaves = tuple(leaf.encode() for leaf in waiting)
-        event_ids = tuple(leaf.id for leaf in waiting)
-        filled = [tile for leaf in leaves for tile in edge.append(leaf_hash(leaf))]
-        read = _batch_reader(edge.copy(), filled)
         checkpoint = sign(edge.size, edge.root(), self._key)
-        storage.insert_leaves(connection, first_index, event_ids, leaves)
-        storage.insert_tiles(connection, filled)
-        storage.insert_checkpoint(connection, checkpoint, self._clock())
-        return Batch(first_index, leaves, event_ids, checkpoint, read)
+        batch = Batch(first_index, leaves, event_ids, checkpoint, _batch_reader(edge.copy(), filled))
+        if rows:
+            writing.insert_events(driver, rows)
+        writing.insert_leaves(driver, batch, self._clock())
+        writing.insert_tiles(driver, filled)
+        driver.commit()
+        return batch
+
+
+def _driver(connection: Connection) -> Driver:
+    """The driver's own connection; what was not committed on it the pool rolls back."""
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        raise AuditUnavailableError("the connection to the database was lost; try again")
+    return driver
+
+
+def _catch_up(edge: RightEdge, newest: Checkpoint, situation: Situation) -> Batch | None:
+    """Extends `edge` by what other processes put into the tree; None if that is much or does not fit."""
+    if newest.size - edge.size != len(situation.others):
+        return None
+    first_index = edge.size
+    leaves = tuple(leaf for _, leaf in situation.others)
+    filled = [tile for leaf in leaves for tile in edge.append(leaf_hash(leaf))]
+    if (edge.size, edge.root()) != (newest.size, newest.root):
+        return None
+    event_ids = tuple(id for id, _ in situation.others)
+    return Batch(first_index, leaves, event_ids, newest, _batch_reader(edge.copy(), filled))
 
 
 def _read_edge(connection: Connection, newest: Checkpoint) -> RightEdge:
@@ -154,10 +171,13 @@ def _read_edge(connection: Connection, newest: Checkpoint) -> RightEdge:
 
 
 def _batch_reader(edge: RightEdge, filled: Sequence[FullTile]) -> NodeReader:
-    """Reader over the tiles at the right edge and those that just left it: all that the batch's proofs need."""
-    full = {(tile.level, tile.index): tile.hashes for tile in filled}
+    """Reader of the nodes at the right edge and in the tiles that just left it: all that the batch's proofs need."""
+    full = {(tile.level, tile.index): tile.nodes for tile in filled}
 
-    def read_tile(level: int, index: int) -> Sequence[bytes]:
-        return full[level, index] if (level, index) in full else edge.read_tile(level, index)
+    def read(level: int, index: int) -> bytes:
+        tile_level, height = divmod(level, TILE_HEIGHT)
+        tile_index, offset = divmod(index, TILE_WIDTH >> height)
+        nodes = full.get((tile_level, tile_index))
+        return edge.node(level, index) if nodes is None else nodes[height][offset]
 
-    return node_reader(read_tile)
+    return read

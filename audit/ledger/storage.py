@@ -1,79 +1,24 @@
-"""The ledger's rows: queue, leaves, full tiles and checkpoints.
+"""Reads the ledger's rows: leaves, full tiles and checkpoints.
 
 Functions take the connection of a transaction that their caller opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, select
 
 from audit.errors import LedgerCorruptError, UnknownEventError
-from audit.ledger.checkpoint import Checkpoint
-from audit.ledger.leaf import Leaf
 from audit.ledger.merkle import NodeReader
 from audit.ledger.tiles import (
     TILE_HEIGHT,
     TILE_WIDTH,
-    FullTile,
     RightEdge,
     hash_leaves,
-    join_hashes,
     node_reader,
     split_hashes,
     tile_width,
 )
 from audit.tables import ledger_checkpoints, ledger_leaves, ledger_tiles
-
-_TAKE_QUEUE = text(
-    """
-    WITH taken AS (
-        DELETE FROM ledger_queue
-        WHERE position IN (SELECT position FROM ledger_queue ORDER BY position LIMIT :limit)
-        RETURNING position
-    )
-    SELECT e.id::text, e.time, e.commitment FROM taken JOIN audit_events e USING (position) ORDER BY position
-    """
-)
-
-_INSERT_LEAVES = text(
-    """
-    INSERT INTO ledger_leaves (index, event_id, leaf)
-    SELECT :first + row.number - 1, row.event_id, row.leaf
-    FROM unnest(CAST(:event_ids AS uuid[]), CAST(:leaves AS bytea[])) WITH ORDINALITY
-        AS row (event_id, leaf, number)
-    """
-)
-
-
-def take_queue(connection: Connection, limit: int) -> list[Leaf]:
-    """Removes the oldest events from the queue; gives their leaves in the order to be sequenced."""
-    rows = connection.execute(_TAKE_QUEUE, {"limit": limit})
-    return [Leaf(id, time, bytes(commitment)) for id, time, commitment in rows]
-
-
-def insert_leaves(connection: Connection, first_index: int, event_ids: Sequence[str], leaves: Sequence[bytes]) -> None:
-    """Stores leaves under contiguous indices."""
-    parameters = {"first": first_index, "event_ids": list(event_ids), "leaves": list(leaves)}
-    connection.execute(_INSERT_LEAVES, parameters)
-
-
-def insert_tiles(connection: Connection, tiles: Sequence[FullTile]) -> None:
-    """Stores tiles that became full."""
-    if tiles:
-        connection.execute(
-            insert(ledger_tiles),
-            [{"level": t.level, "index": t.index, "root": t.root, "hashes": join_hashes(t.hashes)} for t in tiles],
-        )
-
-
-def insert_checkpoint(connection: Connection, checkpoint: Checkpoint, time: datetime) -> None:
-    """Stores a signed state; its size is the key, so the database refuses a second root for it."""
-    connection.execute(
-        insert(ledger_checkpoints).values(size=checkpoint.size, root=checkpoint.root, time=time, note=checkpoint.note)
-    )
 
 
 def newest_checkpoint(connection: Connection) -> tuple[int, bytes, str] | None:
@@ -106,16 +51,6 @@ def read_leaves(connection: Connection, start: int, end: int) -> list[bytes]:
         .order_by(ledger_leaves.c.index)
     )
     return [bytes(row[0]) for row in rows]
-
-
-def read_rows(connection: Connection, start: int, end: int) -> list[tuple[str, bytes]]:
-    """(event id, leaf) of the places from `start` up to, but without, `end`."""
-    rows = connection.execute(
-        select(ledger_leaves.c.event_id, ledger_leaves.c.leaf)
-        .where(ledger_leaves.c.index >= start, ledger_leaves.c.index < end)
-        .order_by(ledger_leaves.c.index)
-    )
-    return [(event_id, bytes(leaf)) for event_id, leaf in rows]
 
 
 def find_index(connection: Connection, event_id: str) -> int | None:
@@ -165,11 +100,6 @@ def read_right_edge(connection: Connection, size: int) -> RightEdge:
         partial_tiles.append(tile)
         level, nodes = level + 1, nodes >> TILE_HEIGHT
     return RightEdge(partial_tiles)
-
-
-def count_leaves(connection: Connection) -> int:
-    """Rows in the leaves' table (a full scan)."""
-    return connection.scalar(select(func.count()).select_from(ledger_leaves)) or 0
 
 
 def _tile_roots(connection: Connection, level: int, start: int, end: int) -> tuple[bytes, ...]:

@@ -24,12 +24,21 @@ TileReader: TypeAlias = Callable[[int, int], Sequence[bytes]]
 
 @dataclass(frozen=True)
 class FullTile:
-    """A tile of 256 hashes and the root over them."""
+    """A tile of 256 hashes, and the nodes above them: `nodes[h]` has the 256 >> h nodes of height h."""
 
     level: int
     index: int
-    hashes: tuple[bytes, ...]
-    root: bytes
+    nodes: Sequence[Sequence[bytes]]
+
+    @property
+    def hashes(self) -> Sequence[bytes]:
+        """The tile as it is stored."""
+        return self.nodes[0]
+
+    @property
+    def root(self) -> bytes:
+        """Root over the tile: a hash of the tile above."""
+        return self.nodes[TILE_HEIGHT][0]
 
 
 def tile_width(level: int, index: int, size: int) -> int:
@@ -39,41 +48,39 @@ def tile_width(level: int, index: int, size: int) -> int:
 
 
 def node_reader(read_tile: TileReader) -> NodeReader:
-    """Reader of nodes over a reader of tiles; remembers tiles and nodes, so make one per tree size."""
+    """Reader of nodes over a reader of tiles; remembers tiles, so make one per tree size."""
     tiles: dict[tuple[int, int], Sequence[bytes]] = {}
-    nodes: dict[tuple[int, int], bytes] = {}
 
     def read(level: int, index: int) -> bytes:
         tile_level, height = divmod(level, TILE_HEIGHT)
-        if height:
-            if (level, index) not in nodes:
-                nodes[level, index] = node_hash(read(level - 1, 2 * index), read(level - 1, 2 * index + 1))
-            return nodes[level, index]
-        tile_index, offset = divmod(index, TILE_WIDTH)
+        tile_index, offset = divmod(index << height, TILE_WIDTH)
         name = tile_level, tile_index
         if name not in tiles:
             tiles[name] = read_tile(tile_level, tile_index)
-        if offset >= len(tiles[name]):
+        hashes = tiles[name][offset : offset + (1 << height)]
+        if len(hashes) != 1 << height:
             raise LedgerError(
                 f"tile {tile_path(tile_level, tile_index, TILE_WIDTH)} has {len(tiles[name])} hashes, "
-                f"hash {offset} is needed; run the log check"
+                f"hash {offset + (1 << height) - 1} is needed; run the log check"
             )
-        return tiles[name][offset]
+        return subtree_root(hashes)
 
     return read
 
 
 class RightEdge:
-    """The partial tiles of a growing tree: all that is needed to append to it and to compute its root."""
+    """The partial tiles of a growing tree: all that is needed to append to it, compute its root and prove in it."""
 
     def __init__(self, partial_tiles: Sequence[Sequence[bytes]] = ()) -> None:
         """Takes the partial tile of each level, from level 0 upwards; empty for the empty tree."""
         if any(len(tile) >= TILE_WIDTH for tile in partial_tiles):
             raise ValueError(f"a partial tile has fewer than {TILE_WIDTH} hashes")
-        self._levels = [list(tile) for tile in partial_tiles]
         self._size = sum(len(tile) << (TILE_HEIGHT * level) for level, tile in enumerate(partial_tiles))
-        # Roots of the complete subtrees that the tree falls into, largest first: one per 1 in the size's binary.
-        self._peaks = [peak for tile in reversed(self._levels) for peak in _peaks(tile)]
+        # [tile level][height within the tile]: the complete nodes of that height so far.
+        self._levels = [_empty_tile() for _ in partial_tiles]
+        for nodes, tile in zip(self._levels, partial_tiles, strict=True):
+            for entry in tile:
+                _add(nodes, entry)
 
     @property
     def size(self) -> int:
@@ -84,61 +91,65 @@ class RightEdge:
         """Adds a leaf hash; gives the tiles that it filled, lowest first."""
         filled: list[FullTile] = []
         carry, level, position = leaf, 0, self._size
-        self._peaks.append(leaf)
-        ones = position
-        while ones & 1:
-            right = self._peaks.pop()
-            self._peaks[-1] = node_hash(self._peaks[-1], right)
-            ones >>= 1
         self._size += 1
         while True:
             if level == len(self._levels):
-                self._levels.append([])
-            tile = self._levels[level]
-            tile.append(carry)
-            if len(tile) < TILE_WIDTH:
+                self._levels.append(_empty_tile())
+            nodes = self._levels[level]
+            _add(nodes, carry)
+            if not nodes[TILE_HEIGHT]:
                 return filled
             position >>= TILE_HEIGHT
-            carry = subtree_root(tile)
-            filled.append(FullTile(level, position, tuple(tile), carry))
-            tile.clear()
+            carry = nodes[TILE_HEIGHT][0]
+            filled.append(FullTile(level, position, nodes))
+            self._levels[level] = _empty_tile()
             level += 1
 
-    def read_tile(self, level: int, index: int) -> Sequence[bytes]:
-        """The partial tile (level, index).
+    def node(self, level: int, index: int) -> bytes:
+        """A complete node below a partial tile, by (level, index) as `merkle.NodeReader`.
 
         Raises:
-            LedgerError: that tile is not at the right edge.
+            LedgerError: the node does not lie at the right edge.
         """
-        if level >= len(self._levels) or index != self._size >> (TILE_HEIGHT * (level + 1)):
-            raise LedgerError(f"tile {level}/{index} is not at the right edge of {self._size} leaves")
-        return tuple(self._levels[level])
+        tile_level, height = divmod(level, TILE_HEIGHT)
+        first = (self._size >> (TILE_HEIGHT * (tile_level + 1))) << (TILE_HEIGHT - height)
+        nodes = self._levels[tile_level][height] if tile_level < len(self._levels) else []
+        if not 0 <= index - first < len(nodes):
+            raise LedgerError(f"node {level}/{index} is not at the right edge of {self._size} leaves")
+        return nodes[index - first]
 
     def root(self) -> bytes:
-        """Root of the tree (RFC 6962)."""
-        if not self._peaks:
-            return EMPTY_ROOT
-        running = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            running = node_hash(peak, running)
-        return running
+        """Root of the tree (RFC 6962): its complete subtrees, one per 1 in the size's binary, joined from the right."""
+        running: bytes | None = None
+        for nodes in self._levels:
+            for height in range(TILE_HEIGHT):
+                if len(nodes[height]) & 1:
+                    peak = nodes[height][-1]
+                    running = peak if running is None else node_hash(peak, running)
+        return EMPTY_ROOT if running is None else running
 
     def copy(self) -> RightEdge:
         """An edge that grows on its own."""
         twin = RightEdge()
-        twin._levels = [list(tile) for tile in self._levels]
-        twin._size, twin._peaks = self._size, list(self._peaks)
+        twin._levels = [[list(nodes) for nodes in tile] for tile in self._levels]
+        twin._size = self._size
         return twin
 
 
-def _peaks(tile: Sequence[bytes]) -> list[bytes]:
-    """Roots of the complete subtrees over a partial tile, largest first."""
-    peaks, start = [], 0
-    for height in reversed(range(TILE_HEIGHT)):
-        if len(tile) & (1 << height):
-            peaks.append(subtree_root(tile[start : start + (1 << height)]))
-            start += 1 << height
-    return peaks
+def _empty_tile() -> list[list[bytes]]:
+    return [[] for _ in range(TILE_HEIGHT + 1)]
+
+
+def _add(nodes: list[list[bytes]], entry: bytes) -> None:
+    """Adds a hash to a tile, and the nodes that it completes."""
+    row = nodes[0]
+    row.append(entry)
+    height = 0
+    while not len(row) & 1 and height < TILE_HEIGHT:
+        above = node_hash(row[-2], row[-1])
+        height += 1
+        row = nodes[height]
+        row.append(above)
 
 
 def join_hashes(hashes: Sequence[bytes]) -> bytes:

@@ -39,19 +39,20 @@ def record_for_ever(url: str, key_file: Path, acknowledged: Path) -> None:
             file.write(f"{event_id} {inclusion.index}\n")
 
 
-def kill_in_transaction(url: str, key_file: Path, table: str) -> None:
-    """Appends an event, then dies by SIGKILL inside the sequencing transaction, right after writing `table`."""
-    from audit.ledger import storage
+def kill_in_transaction(url: str, key_file: Path, statement: str) -> None:
+    """Appends an event, then dies by SIGKILL inside the sequencing transaction, right after a statement."""
+    from audit.ledger import writing
 
     log = open_log(url, key_file)
     event_id = log.append(failed())
-    original = getattr(storage, f"insert_{table}")
+    original = getattr(writing, statement)
 
-    def die(*arguments: Any) -> None:
-        original(*arguments)
+    def die(driver: Any, *arguments: Any, **named: Any) -> None:
+        original(driver, *arguments, **named)
+        driver.execute("SELECT 1").fetchone()  # the server has done what was sent
         signal.raise_signal(signal.SIGKILL)
 
-    setattr(storage, f"insert_{table}", die)
+    setattr(writing, statement, die)
     log.include(event_id)
 
 

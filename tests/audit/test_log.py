@@ -16,7 +16,7 @@ from audit.errors import (
     UnknownEventError,
 )
 from audit.events import Event, EventId, Failed
-from audit.ledger import sequencer, storage
+from audit.ledger import sequencer, writing
 from audit.ledger.merkle import EMPTY_ROOT, leaf_hash, verify_inclusion
 from audit.log import time_ordered_id
 from tests.audit.samples import as_superuser, failed, released
@@ -81,7 +81,7 @@ def test_sixteen_threads_get_one_order_and_valid_proofs(log: AuditLog) -> None:
 
 
 def test_more_events_than_one_batch_holds_are_included(log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequencer.Sequencer.run, "__defaults__", (10,))
+    monkeypatch.setattr(sequencer.Sequencer.run, "__defaults__", ((), 10))
     ids = [log.append(failed()) for _ in range(35)]
     assert log.include(ids[-1]).index == 34
     assert log.include(ids[0]).index == 0
@@ -171,16 +171,16 @@ def test_a_connection_lost_in_the_sequencers_transaction_loses_nothing(
     log: AuditLog, owner: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event_id = log.append(failed())
-    original = storage.insert_leaves
+    original = writing.insert_leaves
 
-    def lose(connection, *arguments):  # type: ignore[no-untyped-def]
-        original(connection, *arguments)
+    def lose(driver, *arguments):  # type: ignore[no-untyped-def]
+        original(driver, *arguments)
         with owner.begin() as other:
-            pid = connection.scalar(text("SELECT pg_backend_pid()"))
+            pid = driver.execute("SELECT pg_backend_pid()").fetchone()[0]
             other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "insert_leaves", lose)
+        patch.setattr(writing, "insert_leaves", lose)
         with pytest.raises(AuditUnavailableError):
             log.include(event_id)
     assert log.event(event_id).index is None

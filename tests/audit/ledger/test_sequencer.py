@@ -64,12 +64,12 @@ def test_four_processes_give_one_order_without_gap_or_fork(
     assert fsck(service, log).ok
 
 
-@pytest.mark.parametrize("table", ["leaves", "tiles", "checkpoint"])
+@pytest.mark.parametrize("statement", ["take", "insert_leaves", "insert_tiles"])
 def test_a_process_killed_while_sequencing_leaves_nothing_half_done(
-    service_url: str, service: Engine, key_file: Path, log_of_file: AuditLog, table: str
+    service_url: str, service: Engine, key_file: Path, log_of_file: AuditLog, statement: str
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=appending.kill_in_transaction, args=(service_url, key_file, table))
+    process = context.Process(target=appending.kill_in_transaction, args=(service_url, key_file, statement))
     process.start()
     process.join(60)
     assert process.exitcode == -9
@@ -116,15 +116,17 @@ def test_processes_killed_at_random_moments_lose_no_acknowledged_event(
 def test_a_batch_takes_all_that_wait_and_proves_each(log: AuditLog, service: Engine, ledger_key: LedgerKey) -> None:
     log.append_all([failed(number) for number in range(300)])
     sequencer = Sequencer(service, ledger_key, now)
-    (first,) = sequencer.run(limit=200)
-    (second,) = sequencer.run(limit=200)
+    (first,) = (run := sequencer.run(limit=200)).batches
+    assert run.more_wait
+    (second,) = (run := sequencer.run(limit=200)).batches
+    assert not run.more_wait
     assert (first.first_index, first.checkpoint.size) == (0, 200)
     assert (second.first_index, second.checkpoint.size) == (200, 300)
     for batch in (first, second):
         for offset, leaf in enumerate(batch.leaves):
             index = batch.first_index + offset
             verify_inclusion(leaf_hash(leaf), index, batch.checkpoint.size, batch.proof(index), batch.checkpoint.root)
-    assert sequencer.run() == []
+    assert sequencer.run().batches == ()
 
 
 def test_events_are_sequenced_in_the_order_of_their_positions(log: AuditLog) -> None:
@@ -138,7 +140,7 @@ def test_a_sequencer_takes_up_where_another_left(log: AuditLog, service: Engine,
     sequencers = [Sequencer(service, ledger_key, now) for _ in range(2)]
     for number, count in enumerate([255, 1, 1, 254, 1, 2]):
         log.append_all([failed()] * count)
-        batch = sequencers[number % 2].run()[-1]
+        batch = sequencers[number % 2].run().batches[-1]
         assert log.root(batch.checkpoint.size) == batch.checkpoint.root
     assert fsck(service, log).ok
 
@@ -149,13 +151,13 @@ def test_what_other_processes_sequenced_can_be_proved_without_reading_tiles(
     busy, idle = (Sequencer(service, ledger_key, now) for _ in range(2))
     for count in (3, 250, 10):  # across a tile's end
         log.append_all([failed()] * count)
-        (own,) = busy.run()
-        (others,) = idle.run()
+        (own,) = busy.run().batches
+        (others,) = idle.run().batches
         assert (others.first_index, others.leaves, others.event_ids) == (own.first_index, own.leaves, own.event_ids)
         assert others.checkpoint == own.checkpoint
         for index in range(others.first_index, others.checkpoint.size):
             assert others.proof(index) == own.proof(index)
-    assert idle.run() == []
+    assert idle.run().batches == ()
 
 
 def test_another_key_signs_nothing_in_a_log_that_is_not_its_own(

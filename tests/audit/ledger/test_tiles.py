@@ -138,12 +138,22 @@ def test_a_tile_that_is_too_short_is_named() -> None:
         read(0, 7)
 
 
-def test_an_edge_gives_its_own_tiles_only() -> None:
-    edge = RightEdge([HASHES[:5]])
-    assert list(edge.read_tile(0, 0)) == HASHES[:5]
-    with pytest.raises(LedgerError):
-        edge.read_tile(0, 1)
-    with pytest.raises(LedgerError):
-        edge.read_tile(1, 0)
+@settings(max_examples=60, deadline=None)
+@given(sizes, st.data())
+def test_an_edge_gives_the_nodes_below_its_partial_tiles_and_no_others(size: int, data: st.DataObject) -> None:
+    tiles = [read_tile_at(size, level, (size >> 8 * level) // 256) for level in range(3)]
+    edge = RightEdge([tile[: len(tile) % 256] for tile in tiles])
+    level = data.draw(st.integers(0, size.bit_length() - 1))
+    newest = (size >> level) - 1
+    height = level % 8
+    is_at_the_edge = (newest << height) // 256 == (size >> 8 * (level // 8)) // 256
+    if is_at_the_edge:
+        assert edge.node(level, newest) == MEMORY(level, newest)
+    for beyond in (-1, newest + 1):
+        with pytest.raises(LedgerError, match="not at the right edge"):
+            edge.node(level, beyond)
+
+
+def test_a_full_tile_is_no_partial_one() -> None:
     with pytest.raises(ValueError, match="fewer than 256"):
         RightEdge([HASHES[:256]])
