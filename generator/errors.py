@@ -37,14 +37,16 @@ class UnsafeWeightsError(GeneratorError):
 
 
 class DigestMismatchError(GeneratorError):
-    """Files differ from the digest on record, so they are not loaded."""
+    """Files differ from the digest on record, so they are not loaded. `problems` says which, where that is known."""
 
-    def __init__(self, folder: Path, *, expected: str, found: str) -> None:
+    def __init__(self, folder: Path, *, expected: str, found: str, problems: Iterable[str] = ()) -> None:
         self.folder = folder
         self.expected = expected
         self.found = found
+        self.problems = tuple(problems)
+        which = f" ({'; '.join(self.problems[:5])})" if self.problems else ""
         super().__init__(
-            f"{folder} has digest {found}, expected {expected}; restore the files, "
+            f"{folder} has digest {found}, expected {expected}{which}; restore the files, "
             "or correct the card after checking where they come from"
         )
 
@@ -67,5 +69,25 @@ class GenerationFailedError(GeneratorError):
     """The model failed while it was generating."""
 
 
+class OutOfMemoryError(GenerationFailedError):
+    """The model ran out of memory; the engine goes on with the next request."""
+
+
 class GenerationCancelledError(GeneratorError):
     """The caller stopped the generation; raise it from a progress callback."""
+
+
+class GenerationTimeoutError(GeneratorError):
+    """A request was not done in its time, waiting included."""
+
+
+class QueueFullError(GeneratorError):
+    """Too many images wait already; `retry_after_s` is when to come back."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueueClosedError(GeneratorError):
+    """The queue was closed before the request was done."""

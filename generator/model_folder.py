@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
-from generator.card import ModelCard
+from generator.card import ModelCard, listing_digest
 from generator.errors import DigestMismatchError, ModelLoadError, UnsafeWeightsError
 
 CODE_SUFFIXES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".py"})
 """Pickles and Python sources: loading them can run code."""
 
 HUB_PATTERNS = ("*.safetensors", "*.json", "*.txt", "*.model")
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256, in hexadecimal, of every file under `folder`, by its path relative to it with `/` between parts."""
+    digests: dict[str, str] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def folder_digest(folder: Path) -> str:
@@ -21,13 +32,7 @@ def folder_digest(folder: Path) -> str:
     relative to the folder with `/` between parts, a line feed. It is what
     `find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum` prints in that folder.
     """
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    listing = hashlib.sha256()
-    for name in sorted(files, key=lambda text: text.encode()):
-        with files[name].open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        listing.update(f"{found}  {name}\n".encode())
-    return listing.hexdigest()
+    return listing_digest(file_digests(folder))
 
 
 def refuse_code(folder: Path) -> None:
@@ -37,26 +42,49 @@ def refuse_code(folder: Path) -> None:
         raise UnsafeWeightsError(folder, found)
 
 
-def verified_folder(card: ModelCard) -> Path:
-    """The local folder of a card's model, fetched from the hub if need be, whose digest is the card's.
+def model_folder(card: ModelCard) -> Path:
+    """The local folder of a card's model, fetched from the hub if need be; its files are not looked at.
 
-    Raises ModelLoadError if it is not there, UnsafeWeightsError, DigestMismatchError.
+    Raises ModelLoadError if it is not there.
     """
-    folder = _fetch(card.hub_id, card.revision) if card.hub_id else Path(card.source)
+    folder = _fetch(card) if card.hub_id else Path(card.source)
     if not (folder / "model_index.json").is_file():
         raise ModelLoadError(f"{folder} is no model folder: it has no model_index.json")
-    refuse_code(folder)
-    found = folder_digest(folder)
-    if found != card.digest:
-        raise DigestMismatchError(folder, expected=card.digest, found=found)
     return folder
 
 
-def _fetch(hub_id: str, revision: str) -> Path:
+def verified_folder(card: ModelCard) -> Path:
+    """`model_folder`, every file of which is the card's: none is altered, missing or added.
+
+    Raises ModelLoadError if it is not there, UnsafeWeightsError, DigestMismatchError.
+    """
+    folder = model_folder(card)
+    refuse_code(folder)
+    found = file_digests(folder)
+    digest = listing_digest(found)
+    if digest != card.digest:
+        problems = _differences(card.files, found) if card.files else []
+        raise DigestMismatchError(folder, expected=card.digest, found=digest, problems=problems)
+    return folder
+
+
+def _differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    return [
+        *(f"{name} is missing" for name in expected if name not in found),
+        *(f"{name} is altered" for name in expected if name in found and found[name] != expected[name]),
+        *(f"{name} is not on the card" for name in found if name not in expected),
+    ]
+
+
+def _fetch(card: ModelCard) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    assert card.hub_id is not None
+    patterns = list(card.files) or list(HUB_PATTERNS)
     try:
-        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(HUB_PATTERNS)))
+        return Path(snapshot_download(card.hub_id, revision=card.revision, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelLoadError(f"model {hub_id} at revision {revision} could not be fetched: {error}") from error
+        raise ModelLoadError(
+            f"model {card.hub_id} at revision {card.revision} could not be fetched: {error}"
+        ) from error

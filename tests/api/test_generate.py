@@ -7,7 +7,7 @@ import io
 import json
 import resource
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from api.generate import GenerationResult, Order, Step
 from api.keys import Caller, Role
 from api.settings import Settings
 from audit import receipt as receipts
+from generator.engine import Draw, draws
 from generator.image import GeneratedImage
 from generator.request import ResolvedRequest
 from safety.policy import DecisionOutcome
@@ -56,12 +57,21 @@ class FixedEngine:
         self, request: ResolvedRequest, progress: Callable[[int, int], None] | None = None
     ) -> list[GeneratedImage]:
         """The chosen pixels, whatever is asked."""
+        return self.draw(draws(request), progress)
+
+    def draw(
+        self, batch: Sequence[Draw], progress: Callable[[int, int], None] | None = None
+    ) -> list[GeneratedImage]:
+        """The chosen pixels, whatever is asked."""
         height, width = self._pixels.shape[:2]
         return [
             GeneratedImage(
-                self._pixels, request.seed, 0, request.model, "0" * 64, width, height, 1, 1.0, "none", 1, 1, 0.0
+                pixels=self._pixels, seed=draw.seed, index=index, model=draw.request.model, model_digest="0" * 64,
+                width=width, height=height, steps=1, guidance=1.0, scheduler="none", batch_size=len(batch), threads=1,
+                device="cpu", dtype="float32", elapsed_s=0.0,
             )
-        ]
+            for index, draw in enumerate(batch)
+        ]  # fmt: skip
 
     def close(self) -> None:
         """Nothing to give back."""

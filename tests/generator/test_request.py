@@ -53,7 +53,7 @@ def test_a_seed_is_drawn_when_none_is_given(shipped_card: ModelCard) -> None:
         ("steps", {"steps": 101}),
         ("steps", {"steps": True}),
         ("guidance", {"guidance": -0.1}),
-        ("guidance", {"guidance": 20.1}),
+        ("guidance", {"guidance": 50.1}),
         ("guidance", {"guidance": float("nan")}),
         ("count", {"count": 0}),
         ("count", {"count": 11}),
