@@ -23,9 +23,11 @@ from audit import events
 from audit.events import Event
 
 if TYPE_CHECKING:
+    from api.checking import CheckBench
     from api.decode_worker import DecodeWorker
     from api.generate import GenerationFlow
     from api.marking import Marking
+    from api.policies import PolicyBook
     from api.publishing import Publisher
     from api.results import Results
     from api.screening import Screening
@@ -106,12 +108,17 @@ class Imprimatur:
             return ObjectStore(self.settings.object_store_url, self.vault)
 
     @cached_property
-    def policy(self) -> Policy:
-        """The policy in force."""
-        from safety.policy import Policy
+    def policies(self) -> PolicyBook:
+        """Which policy is in force for whom."""
+        from api.policies import PolicyBook
+        from safety.registry import default_registry
 
-        with configured():
-            return Policy.from_file(self.settings.policy_path) if self.settings.policy_path else Policy.default()
+        return PolicyBook(self.database.engine, lambda: self.log, default_registry(), self.settings.policy_path)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of the house."""
+        return self.policies.house()
 
     @cached_property
     def encoder(self) -> LoadedEncoder:
@@ -127,15 +134,19 @@ class Imprimatur:
 
         return ReferenceIndex(self.database.engine, self.clock)
 
-    @cached_property
+    @property
     def checks(self) -> BuiltChecks:
-        """The checks that the policy asks for."""
+        """The checks that the policy of the house asks for."""
+        return self.checks_of(self.policy)
+
+    @cached_property
+    def _bench(self) -> CheckBench:
+        from api.checking import CheckBench
         from safety.prompt.encoder import MiniLmEncoder
         from safety.registry import CheckDependencies, default_registry
 
         encoder = MiniLmEncoder(self.encoder.model, self.encoder.tokenizer, self.encoder.digest)
-        with configured():
-            return default_registry().build(self.policy, CheckDependencies(encoder, self.references))
+        return CheckBench(default_registry(), CheckDependencies(encoder, self.references))
 
     @cached_property
     def catalogue(self) -> ModelCatalogue:
@@ -211,9 +222,15 @@ class Imprimatur:
         """Prompt checks alone."""
         from api.screening import Screening
 
-        return Screening(self.checks.prompt, self.policy)
+        policy = self.policies.of(self.settings.tenant)
+        return Screening(self.checks_of(policy).prompt, policy)
 
     # -- acts ----------------------------------------------------------------------------------------------------
+
+    def checks_of(self, policy: Policy) -> BuiltChecks:
+        """The checks that a policy asks for, built once. Raises `ConfigurationError`."""
+        with configured():
+            return self._bench.checks_of(policy)
 
     def card(self, model_id: str | None) -> ModelCard:
         """The card of a model, or of the default model. Raises `UnknownModelError`."""

@@ -49,6 +49,12 @@ class InvalidPromptError(InvalidInputError):
     code = "invalid_prompt"
 
 
+class InvalidPolicyError(InvalidInputError):
+    """A policy cannot come into force; the message says why, with line and field."""
+
+    code = "invalid_policy"
+
+
 class UndecodableImageError(InvalidInputError):
     """The bytes are no image of a listed format, or a damaged one."""
 

@@ -132,18 +132,20 @@ class Policy:
         *,
         bases: Mapping[str, Callable[[], Policy]] | None = None,
         own_thresholds: OwnThresholds | None = None,
+        tighten: bool = False,
     ) -> Policy:
         """Policy from YAML: a complete one, or one that extends a base and is only stricter.
 
         `bases` are policies that may be extended besides those that ship. `own_thresholds` tell whether a
-        threshold is stricter than the one that a base leaves to the check.
+        threshold is stricter than the one that a base leaves to the check. With `tighten`, for a file that was
+        accepted before its base changed, the base's rule stands wherever the file's would be looser.
 
         Raises `PolicyError` with line, field and what was expected, or what would be looser.
         """
         from safety.policy_reading import read_policy
 
         known = {name: _shipped(name) for name in SHIPPED_POLICIES} | dict(bases or {})
-        return read_policy(text, source, known, own_thresholds or {})
+        return read_policy(text, source, known, own_thresholds or {}, tighten=tighten)
 
     @classmethod
     def from_file(

@@ -9,7 +9,7 @@ from safety.checks import Stage
 from safety.core import ALWAYS_REFUSED, LANGUAGE
 from safety.errors import PolicyError
 from safety.policy import Base, OwnThresholds, Policy
-from safety.policy_difference import Difference, Direction, differences
+from safety.policy_difference import Difference, Direction, differences, stricter_of
 from safety.policy_file import ParsedPolicy, ParsedRule, ParsedStage, parse_policy
 from safety.policy_rules import (
     PERSON_CATEGORIES,
@@ -25,7 +25,7 @@ _RULED_ELSEWHERE = {**dict.fromkeys(PERSON_CATEGORIES, "persons"), LANGUAGE: "la
 
 
 def read_policy(
-    text: str, source: str, bases: Mapping[str, Callable[[], Policy]], own_thresholds: OwnThresholds
+    text: str, source: str, bases: Mapping[str, Callable[[], Policy]], own_thresholds: OwnThresholds, *, tighten: bool
 ) -> Policy:
     """The policy in `text`. Raises `PolicyError` as `Policy.from_yaml` says."""
     parsed = parse_policy(text, source, always_refused=ALWAYS_REFUSED, ruled_elsewhere=_RULED_ELSEWHERE)
@@ -38,6 +38,8 @@ def read_policy(
         )
     base = bases[parsed.extends]()
     policy = _laid_over(parsed, base)
+    if tighten:
+        return stricter_of(policy, base, own_thresholds)
     looser = [one for one in differences(base, policy, own_thresholds) if one.direction.loosens]
     if looser:
         told = "; ".join(_told(one, parsed, source) for one in looser)
