@@ -8,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from safety.prompt.emoji import name_emoji
+from safety.prompt.encoded import decode_spans
 from safety.prompt.look_alikes import WORD, replace_look_alikes
+from safety.prompt.words import SEGMENTED_LENGTH_MAX, known_words
 
 CANONICAL_LENGTH_MAX = 16_384
 """Characters of canonical text; what comes after is cut, and the trace says so."""
@@ -44,10 +47,11 @@ class CanonicalText:
 def canonicalise(text: str) -> CanonicalText:
     """`text` in compatibility form (NFKC, Unicode Standard Annex 15) and without disguises.
 
-    Undone are invisible and control characters, marks over Latin letters, look-alike letters of other
-    scripts (Unicode Technical Standard 39), letters written as digits or signs, signs and spaces between
-    the letters of a word, and stretched letters. Numbers and units ("1950s", "4k", "50mm") stay, and so
-    does text that is wholly in another script. Idempotent; never raises.
+    Undone are invisible and control characters, emoji that stand for words, spans in base64 and other
+    encodings, marks over Latin letters, look-alike letters of other scripts (Unicode Technical Standard
+    39), letters written as digits or signs or masked by them, signs and spaces between the letters of a
+    word, words run together, and stretched letters. Numbers and units ("1950s", "4k", "50mm") stay, and
+    so does text that is wholly in another script. Idempotent; never raises.
     """
     counts: dict[str, int] = {}
     for _ in range(_ROUNDS_MAX):
@@ -177,10 +181,12 @@ def _without_leet(token: str) -> str:
     return plain if inside or at_start or at_end else token
 
 
-_SEPARATOR = r"[ .\-_*/~^'`·•,:;=+\\]"
+_SEPARATOR = r"[ .\-_*/~^'`·•,:;=+\\|]"
 _SPELLED = re.compile(
     rf"(?<![^\W_])([A-Za-z0-9@$])({_SEPARATOR}{{1,2}})([A-Za-z0-9@$!](?:\2[A-Za-z0-9@$!])+)(?![^\W_])"
 )
+_WHOLE_WORD_LETTERS = 8
+"""Spelled letters beyond these may be several words."""
 
 
 def _spelled(text: str) -> tuple[str, int]:
@@ -193,9 +199,22 @@ def _spelled(text: str) -> tuple[str, int]:
         if sum(character.isalpha() for character in joined) < 3:
             return match.group()
         count += 1
-        return joined
+        return _parted(joined)
 
     return _SPELLED.sub(replace, text), count
+
+
+def _parted(joined: str) -> str:
+    """`joined` letters as words, where there may be several."""
+    plain = joined.translate(_LEET)
+    if not _WHOLE_WORD_LETTERS < len(plain) <= SEGMENTED_LENGTH_MAX or not plain.isalpha():
+        return joined
+    words = known_words()
+    if plain.lower() in words.costs:
+        return joined
+    pieces = words.segment(plain)
+    single = sum(len(piece) == 1 and piece.lower() not in "ai" for piece in pieces)
+    return joined if single > len(pieces) // 3 else " ".join(pieces)
 
 
 _SIGN_INSIDE = re.compile(r"(?<=[A-Za-z])[*~^•·`]+(?=[A-Za-z])")
@@ -209,12 +228,77 @@ def _punctuated(text: str) -> tuple[str, int]:
     return text, signs + words
 
 
+_MASKED = re.compile(r"(?<![^\W_])[A-Za-z]+(?:[*#%]+[A-Za-z]*)+")
+
+
+def _masked(text: str) -> tuple[str, int]:
+    """Sensitive words with signs in place of letters: "n*de", "f##k"."""
+    count = 0
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal count
+        word = known_words().unmask(match.group())
+        count += word is not None
+        return word or match.group()
+
+    return _MASKED.sub(replace, text), count
+
+
+_TORN = re.compile(r"(?<![^\W_])([A-Za-z]{1,9})([ ._\-/'+]{1,3})([A-Za-z]{1,9})(?![^\W_])")
+
+
+def _torn(text: str) -> tuple[str, int]:
+    """Joins two pieces, the longer of which is no word, to the sensitive word that they are: "nak ed"."""
+    words = known_words()
+    count, start = 0, 0
+    while match := _TORN.search(text, start):
+        first, second = match.group(1).lower(), match.group(3).lower()
+        if first + second in words.sensitive and max(first, second, key=len) not in words.costs:
+            count += 1
+            text = text[: match.start()] + match.group(1) + match.group(3) + text[match.end() :]
+            start = match.start()
+        else:
+            start = match.start(3)
+    return text, count
+
+
+_IDENTITY = ("sexual", "sexuals", "sexuality")
+"""Words that end so name whom somebody loves: "pansexual"."""
+
+_RUN_TOGETHER = re.compile(r"(?<![^\W_])[A-Za-z]{7,40}(?![^\W_])")
+
+
+def _run_together(text: str) -> tuple[str, int]:
+    """Parts words that were written without a space, if one of them is sensitive: "nakedwoman"."""
+    words = known_words()
+    count = 0
+
+    def replace(match: re.Match[str]) -> str:
+        nonlocal count
+        lower = match.group().lower()
+        if lower in words.costs or lower.endswith(_IDENTITY) or not words.holds_sensitive(lower):
+            return match.group()
+        pieces = words.segment(match.group())
+        known = all(len(piece) > 2 and piece.lower() in words.costs for piece in pieces)
+        if not known or not any(piece.lower() in words.sensitive for piece in pieces):
+            return match.group()
+        count += 1
+        return " ".join(pieces)
+
+    return _RUN_TOGETHER.sub(replace, text), count
+
+
 _STRETCHED = re.compile(r"(([A-Za-z])\2{2,})", re.IGNORECASE)
+_DOUBLED = re.compile(r"([A-Za-z])\1+", re.IGNORECASE)
 _ROMAN_OR_SINGLE = re.compile(r"[ivxlcm]+|(.)\1*", re.IGNORECASE)
 
 
 def _stretched(text: str) -> tuple[str, int]:
-    """Three and more of a letter become two where English doubles the letter, else one."""
+    """Three and more of a letter become two where English doubles the letter, else one.
+
+    A word that is none, and sensitive when each letter is written once, is read so: "seexx", "pooorn".
+    """
+    words = known_words()
     count = 0
 
     def shorten(match: re.Match[str]) -> str:
@@ -227,6 +311,10 @@ def _stretched(text: str) -> tuple[str, int]:
         if _ROMAN_OR_SINGLE.fullmatch(word):
             return word
         short = _STRETCHED.sub(shorten, word)
+        if short.lower() not in words.costs:
+            once = _DOUBLED.sub(r"\1", word)
+            if once.lower() in words.sensitive:
+                short = once
         count += short != word
         return short
 
@@ -243,11 +331,16 @@ _STEPS: tuple[tuple[str, Step], ...] = (
     ("compatibility", _compatibility),
     ("cut", _cut),
     ("invisible", _invisible),
+    ("encoded", decode_spans),
+    ("emoji", name_emoji),
     ("marks", _marks),
     ("look-alikes", replace_look_alikes),
     ("spelled", _spelled),
     ("leet", _leet),
+    ("masked", _masked),
     ("punctuated", _punctuated),
+    ("torn", _torn),
+    ("run-together", _run_together),
     ("stretched", _stretched),
     ("spaces", _spaces),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -11,13 +12,31 @@ from numpy.typing import NDArray
 from safety.errors import EncoderError
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 TOKEN_WIDTH = 384
+LAYERS = 6
+SHARED_LAYERS = 3
+"""Layers that stay as published; those above them are adapted for the classifier."""
+
+
 MAX_TOKENS = 256
 """Longer texts are cut: all-MiniLM-L6-v2 was trained with at most 256 word pieces."""
 
 BATCH_SIZE = 32
+
+
+PADDED_TOKENS_MAX = 4096
+"""Word pieces with padding per batch: about what keeps two cores busy without leaving their caches."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Word pieces of some texts: `ids` (n, tokens), and `mask` of the same shape, None if nothing is padding."""
+
+    ids: Tensor
+    mask: Tensor | None
 
 
 class SentenceEncoder(Protocol):
@@ -70,6 +89,36 @@ class MiniLmEncoder:
             raise EncoderError(f"the sentence encoder failed on {len(texts)} text(s): {error}") from error
         return [states[position] for position in range(len(texts))]
 
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Word pieces of each text with [CLS] and [SEP], at most `MAX_TOKENS`. Raises `EncoderError`."""
+        if not texts:
+            return []
+        try:
+            pieces = self._tokenizer(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise EncoderError(f"the tokenizer failed on {len(texts)} text(s): {error}") from error
+        if len(pieces) != len(texts) or not all(pieces):
+            raise EncoderError(f"the tokenizer gave {len(pieces)} results for {len(texts)} texts")
+        return [list(text) for text in pieces]
+
+    def vocabulary(self) -> dict[str, int]:
+        """Word pieces and their numbers."""
+        return dict(self._tokenizer.get_vocab())
+
+    def embeddings(self) -> nn.Module:
+        """The embedding layer: (n, tokens) word pieces to (n, tokens, 384). Raises `EncoderError`."""
+        return self._module("embeddings")
+
+    def layer(self, number: int) -> nn.Module:
+        """Transformer layer `number`, from 0. Raises `EncoderError` if this is no six-layer encoder of width 384."""
+        return self._module(f"encoder.layer.{number}")
+
+    def _module(self, name: str) -> nn.Module:
+        try:
+            return self._model.get_submodule(name)
+        except AttributeError as error:
+            raise EncoderError(f"the sentence encoder has no {name}; expected all-MiniLM-L6-v2") from error
+
     def _batch(self, texts: list[str], positions: list[int]) -> dict[int, NDArray[np.float32]]:
         tokens = self._tokenizer(
             texts, padding=True, truncation=True, max_length=self._max_tokens, return_tensors="pt"
@@ -86,3 +135,27 @@ def require_token_states(states: Sequence[NDArray[np.float32]], count: int) -> N
     for array in states:
         if array.ndim != 2 or array.shape[1] != TOKEN_WIDTH or array.shape[0] < 1:
             raise EncoderError(f"expected token states of shape (tokens, {TOKEN_WIDTH}), got {array.shape}")
+
+
+def batches(pieces: Sequence[Sequence[int]], padded_tokens_max: int = PADDED_TOKENS_MAX) -> list[list[int]]:
+    """Positions of `pieces` in batches of like length, each of at most `padded_tokens_max` with padding."""
+    found: list[list[int]] = []
+    for position in sorted(range(len(pieces)), key=lambda position: len(pieces[position])):
+        if not found or (len(found[-1]) + 1) * len(pieces[position]) > padded_tokens_max:
+            found.append([])
+        found[-1].append(position)
+    return found
+
+
+def token_batch(pieces: Sequence[Sequence[int]]) -> TokenBatch:
+    """`pieces` of some texts, padded with zeros."""
+    import torch
+
+    longest = max(map(len, pieces))
+    ids = torch.zeros(len(pieces), longest, dtype=torch.long)
+    for row, text in enumerate(pieces):
+        ids[row, : len(text)] = torch.tensor(text)
+    lengths = torch.tensor([len(text) for text in pieces])
+    if bool((lengths == longest).all()):
+        return TokenBatch(ids, None)
+    return TokenBatch(ids, torch.arange(longest) < lengths[:, None])
