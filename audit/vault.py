@@ -55,6 +55,15 @@ class Erasure:
 
 
 @dataclass(frozen=True)
+class Disclosure:
+    """An item of the vault, with the salt that shows it to be what an event committed to."""
+
+    purpose: str
+    salt: bytes
+    plaintext: bytes
+
+
+@dataclass(frozen=True)
 class SubjectKey:
     """A subject's key, unwrapped; for the object store, not to be kept."""
 
@@ -133,7 +142,7 @@ class Vault:
             if row is None:
                 raise _erased(reference)
             holder = self._key_of(connection, row.subject_id)
-        return _open_item(reference, holder, row.purpose, bytes(row.ciphertext))
+        return _open_item(reference, holder, row.purpose, bytes(row.ciphertext)).plaintext
 
     def subject_key(self, subject: str) -> SubjectKey:
         """Key of a subject, made if there is none; for the object store.
@@ -155,14 +164,14 @@ class Vault:
             self._lock(connection, alone=False)
             return self._key_of(connection, subject_id)
 
-    def check(self, references: Sequence[VaultReference]) -> dict[VaultReference, VaultError]:
-        """Opens many items at once; gives the error of each that `get` would not give.
+    def disclose(self, references: Sequence[VaultReference]) -> dict[VaultReference, Disclosure | VaultError]:
+        """Opens many items at once, with their salts; the error of each that `get` would not give.
 
         Raises:
             KeyFileError: the epoch key is not at hand.
         """
         ids = {reference.id for reference in references}
-        failures: dict[VaultReference, VaultError] = {}
+        found: dict[VaultReference, Disclosure | VaultError] = {}
         with database_errors("read the vault"), self._engine.begin() as connection:
             self._lock(connection, alone=False)
             rows = {row.id: row for row in connection.execute(_ITEMS.where(vault_items.c.id.in_(ids)))}
@@ -174,10 +183,21 @@ class Vault:
                         raise _erased(reference)
                     if row.subject_id not in holders:
                         holders[row.subject_id] = self._key_of(connection, row.subject_id)
-                    _open_item(reference, holders[row.subject_id], row.purpose, bytes(row.ciphertext))
+                    found[reference] = _open_item(
+                        reference, holders[row.subject_id], row.purpose, bytes(row.ciphertext)
+                    )
                 except VaultError as error:
-                    failures[reference] = error
-        return failures
+                    found[reference] = error
+        return found
+
+    def check(self, references: Sequence[VaultReference]) -> dict[VaultReference, VaultError]:
+        """The error of each item that `get` would not give; many at once.
+
+        Raises:
+            KeyFileError: the epoch key is not at hand.
+        """
+        opened = self.disclose(references)
+        return {reference: error for reference, error in opened.items() if isinstance(error, VaultError)}
 
     def erase(self, subject: str) -> Erasure:
         """Erases a subject: its items, its key, and the epoch key that had wrapped it.
@@ -357,13 +377,13 @@ def _erased(reference: VaultReference) -> ErasedError:
     return ErasedError(f"vault item {reference.id} was erased, or never was in this vault")
 
 
-def _open_item(reference: VaultReference, holder: SubjectKey, purpose: str, ciphertext: bytes) -> bytes:
+def _open_item(reference: VaultReference, holder: SubjectKey, purpose: str, ciphertext: bytes) -> Disclosure:
     context = _item_context(reference.id, holder.subject_id, purpose)
     opened = unseal(derive(holder.key, "items"), ciphertext, context)
     salt, plaintext = opened[:SALT_BYTES], opened[SALT_BYTES:]
     if commitment(salt, plaintext).hex() != reference.commitment or holder.subject_id != reference.subject_id:
         raise VaultCorruptError(f"vault item {reference.id} is not the data that was committed to")
-    return plaintext
+    return Disclosure(purpose, salt, plaintext)
 
 
 def _derive_epoch(number: int, key_id: str, key: bytes) -> _Epoch:
