@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -19,6 +20,16 @@ ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 ALLOWED_PURPOSES: Final = frozenset({ExtendedKeyUsageOID.EMAIL_PROTECTION, C2PA_CLAIM_SIGNING})
 FORBIDDEN_PURPOSES: Final = frozenset({ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 _EXCLUSIVE_PURPOSES: Final = frozenset({ExtendedKeyUsageOID.TIME_STAMPING, ExtendedKeyUsageOID.OCSP_SIGNING})
+
+
+def earliest_expiry(chain_pem: str) -> datetime:
+    """When the first certificate of a PEM chain ends."""
+    return min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(chain_pem.encode("ascii")))
+
+
+def leaf_digest(chain_pem: str) -> str:
+    """SHA-256 of the signing certificate, hexadecimal."""
+    return x509.load_pem_x509_certificate(chain_pem.encode("ascii")).fingerprint(hashes.SHA256()).hex()
 
 
 def require_profile(chain_pem: str, now: datetime) -> None:

@@ -61,6 +61,22 @@ class SignedImage:
         return self.report.manifest_label or ""
 
 
+@dataclass(frozen=True)
+class UpdatedStore:
+    """A manifest store that says more than the one inside the released file, and validates beside that file.
+
+    Embedding it would change the file (and break the first manifest's hash in WebP and TIFF): it is kept and handed
+    out by itself.
+    """
+
+    manifest_store: bytes = field(repr=False)
+    report: CredentialReport
+
+    @property
+    def manifest_label(self) -> str:
+        return self.report.manifest_label or ""
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -113,8 +129,8 @@ def stamp_later(
     *,
     system: str,
     system_version: str,
-) -> SignedImage:
-    """A copy of a signed file whose store has an update manifest with a time stamp of the parent's signature.
+) -> UpdatedStore:
+    """The file's manifest store with an update manifest that brings a time stamp of the parent's signature.
 
     For the repository's copy (C2PA 2.4 §11.2, §18.17): the released file and its digest stay as they are. Raises
     `TimeStampError`, `SignerError` or `SigningFailedError`.
@@ -129,10 +145,10 @@ def stamp_later(
     }
     media_type = _media_type(image_format)
     manifest = {"claim_generator_info": [claim_generator(system, system_version)]}
-    data, store = authority.stamped(
+    _, store = authority.stamped(
         lambda url: _sign(signed, media_type, manifest, signer, url, settings=settings, update=True)
     )
-    return SignedImage(data, store, _require_valid(data, media_type), "stamped")
+    return UpdatedStore(store, _require_valid(signed, media_type, store))
 
 
 def without_thumbnails(
@@ -144,8 +160,8 @@ def without_thumbnails(
     when: str,
     system: str,
     system_version: str,
-) -> SignedImage:
-    """A copy of a signed file whose store has an update manifest that redacts the given assertions (by their URI).
+) -> UpdatedStore:
+    """The file's manifest store with an update manifest that redacts the given assertions (by their URI).
 
     For what strangers may fetch: the thumbnails of ingredients are pictures that the caller handed in (C2PA 2.4
     §6.8, §18.15.4.7). Raises `SignerError` or `SigningFailedError`.
@@ -174,8 +190,23 @@ def without_thumbnails(
     }
     media_type = _media_type(image_format)
     settings = {**_SETTINGS, "builder": {"thumbnail": {"enabled": False}, "actions": _UPDATE_ACTIONS}}
-    data, store = _sign(signed, media_type, manifest, signer, None, settings=settings, update=True)
-    return SignedImage(data, store, _require_valid(data, media_type))
+    _, store = _sign(signed, media_type, manifest, signer, None, settings=settings, update=True)
+    return UpdatedStore(store, _require_valid(signed, media_type, store))
+
+
+def ingredient_thumbnails(report: CredentialReport) -> tuple[str, ...]:
+    """The URIs of every thumbnail in a store but the picture's own: the ingredients', and their manifests' own."""
+    store = json.loads(report.raw_json)
+    found = []
+    for label, manifest in store["manifests"].items():
+        thumbnails = [one.get("thumbnail") for one in manifest.get("ingredients", ())]
+        if label != report.content_manifest:
+            thumbnails.append(manifest.get("thumbnail"))
+        for thumbnail in thumbnails:
+            if thumbnail is not None:
+                uri = str(thumbnail["identifier"])
+                found.append(uri if uri.startswith("self#jumbf=/c2pa/") else f"self#jumbf=/c2pa/{label}/{uri}")
+    return tuple(dict.fromkeys(found))
 
 
 def _media_type(image_format: str) -> str:
@@ -187,8 +218,8 @@ def _media_type(image_format: str) -> str:
     return media_type
 
 
-def _require_valid(data: bytes, media_type: str) -> CredentialReport:
-    report = read_credential(data, media_type, trust=None)
+def _require_valid(data: bytes, media_type: str, manifest_store: bytes | None = None) -> CredentialReport:
+    report = read_credential(data, media_type, trust=None, manifest_store=manifest_store)
     if report.state != "valid":
         failures = ", ".join(code.code for code in report.codes if code.outcome == "failure") or report.problem
         raise SigningFailedError(

@@ -134,7 +134,7 @@ def _certificate(
     now: datetime,
     validity: timedelta,
 ) -> x509.CertificateBuilder:
-    """X.509 v3 with the key identifiers that C2PA 2.2 §14.5.1 asks for."""
+    """X.509 v3 with the key identifiers that C2PA 2.4 §14.5.1 asks for."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -20,7 +20,7 @@ from provenance.errors import SignerError
 Algorithm = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
-# C2PA 2.2 §13.2.1: the allowed algorithms; the curve (or the modulus) must fit the hash.
+# C2PA 2.4 §13.2.1: the allowed algorithms; the curve (or the modulus) must fit the hash.
 _CURVES: dict[str, Algorithm] = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 _HASHES: dict[str, type[hashes.SHA256] | type[hashes.SHA384] | type[hashes.SHA512]] = {
     "256": hashes.SHA256,
@@ -28,6 +28,21 @@ _HASHES: dict[str, type[hashes.SHA256] | type[hashes.SHA384] | type[hashes.SHA51
     "512": hashes.SHA512,
 }
 MINIMUM_RSA_BITS = 2048
+
+
+def algorithm_of(public_key: object) -> Algorithm:
+    """The COSE algorithm for a public key (C2PA 2.4 §13.2.1); raises `SignerError` where C2PA allows none."""
+    match public_key:
+        case ec.EllipticCurvePublicKey(curve=curve) if curve.name in _CURVES:
+            return _CURVES[curve.name]
+        case rsa.RSAPublicKey(key_size=bits) if bits >= MINIMUM_RSA_BITS:
+            return "ps256"
+        case ed25519.Ed25519PublicKey():
+            return "ed25519"
+    raise SignerError(
+        "The key's curve or size is not allowed by C2PA; use P-256, P-384, P-521, "
+        f"RSA with at least {MINIMUM_RSA_BITS} bits, or Ed25519."
+    )
 
 
 @runtime_checkable
@@ -71,13 +86,20 @@ class PemSigner:
         password: bytes | None = None,
         is_development: bool = False,
     ) -> PemSigner:
-        """Read chain and key from PEM files; the key may be encrypted (PKCS #8) under `password`.
+        """Read chain and key from PEM files; the key must be encrypted (PKCS #8) under `password`.
 
-        Raises `SignerError` where a file is missing, the password is wrong, or key and leaf do not fit.
+        Only a development key may lie there in the clear. Raises `SignerError` where a file is missing, the password
+        is wrong or absent, or key and leaf do not fit.
         """
         try:
             chain_pem = certificate_chain.read_text("ascii")
-            key = serialization.load_pem_private_key(private_key.read_bytes(), password)
+            key_pem = private_key.read_bytes()
+            if not is_development and b"ENCRYPTED" not in key_pem:
+                raise SignerError(
+                    f"The signing key {private_key} is not encrypted; encrypt it with "
+                    "`openssl pkcs8 -topk8 -v2 aes-256-cbc -scrypt -in KEY -out ENCRYPTED` and give its passphrase."
+                )
+            key = serialization.load_pem_private_key(key_pem, password)
         except (OSError, ValueError, TypeError) as error:
             raise SignerError(
                 f"The signing key or its certificate chain cannot be read ({error}); expected PEM files at "
@@ -102,18 +124,8 @@ class PemSigner:
 
     @property
     def alg(self) -> Algorithm:
-        """The COSE algorithm that fits the key (C2PA 2.2 §13.2.1)."""
-        match self.private_key:
-            case ec.EllipticCurvePrivateKey(curve=curve) if curve.name in _CURVES:
-                return _CURVES[curve.name]
-            case rsa.RSAPrivateKey(key_size=bits) if bits >= MINIMUM_RSA_BITS:
-                return "ps256"
-            case ed25519.Ed25519PrivateKey():
-                return "ed25519"
-        raise SignerError(
-            "The key's curve or size is not allowed by C2PA; use P-256, P-384, P-521, "
-            f"RSA with at least {MINIMUM_RSA_BITS} bits, or Ed25519."
-        )
+        """The COSE algorithm that fits the key (C2PA 2.4 §13.2.1)."""
+        return algorithm_of(self.private_key.public_key())
 
     def sign(self, data: bytes) -> bytes:
         """Raw COSE signature over `data`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from provenance.credential import SignedImage, sign_credential
+from provenance.credential import SignedImage, ingredient_thumbnails, sign_credential, without_thumbnails
 from provenance.encode import thumbnail_jpeg
 from provenance.errors import IngredientError
 from provenance.ingredients import Ingredient, Relationship
@@ -138,3 +138,25 @@ def test_a_person_who_approved_and_a_visible_label_are_declared(signer: PemSigne
     disclosure = next(e["data"] for e in active(image)["assertions"] if e["label"] == "c2pa.ai-disclosure")
     assert disclosure["contentProfile"]["humanOversightLevel"] == "human_validated"
     assert "c2pa.addedText" in [action["action"] for action in actions(image)]
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg", "webp", "avif", "tiff"])
+def test_what_strangers_get_has_no_thumbnail_of_an_ingredient(signer: PemSigner, image_format: str) -> None:
+    parent = signed(signer, title="parent.png", thumbnail_jpeg=thumbnail_jpeg(textured(4, 96)))
+    used = ingredient("parentOf", parent.data, title="parent.png")
+    made = description(ingredients=(used,), thumbnail_jpeg=thumbnail_jpeg(textured(9, 96)))
+    image = sign_credential(encoded(textured(9, 96), image_format), image_format, made, signer, clock=now)
+    assert used.thumbnail_jpeg is not None
+
+    hidden = ingredient_thumbnails(image.report)
+    public = without_thumbnails(
+        image.data, image_format, hidden, signer, when="2026-11-22T12:00:00Z", system="S", system_version="1"
+    )
+
+    assert used.thumbnail_jpeg in image.manifest_store
+    assert used.thumbnail_jpeg not in public.manifest_store
+    assert thumbnail_jpeg(textured(9, 96)) in public.manifest_store  # the picture's own one stays
+    report = read_credential(image.data, image_format, None, manifest_store=public.manifest_store)
+    assert report.state == "valid"
+    assert not report.broken_ingredients
+    assert report.claims == image.report.claims

@@ -12,7 +12,7 @@ from provenance.errors import SignerError
 from provenance.signer import PemSigner, PrivateKey, Signer
 
 
-def written(folder: Path, chain: str, key: object, password: bytes | None = None) -> tuple[Path, Path]:
+def written(folder: Path, chain: str, key: object, password: bytes | None = b"secret") -> tuple[Path, Path]:
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     (folder / "chain.pem").write_text(chain)
     (folder / "key.pem").write_bytes(
@@ -38,10 +38,17 @@ def test_an_encrypted_key_opens_with_its_password(signer: PemSigner, tmp_path: P
             PemSigner.load(*files, password=password)
 
 
+def test_a_key_in_the_clear_is_refused_outside_development(signer: PemSigner, tmp_path: Path) -> None:
+    files = written(tmp_path, signer.certificate_chain_pem, signer.private_key, None)
+    with pytest.raises(SignerError, match="is not encrypted; encrypt it with"):
+        PemSigner.load(*files)
+    assert PemSigner.load(*files, is_development=True).alg == "es256"
+
+
 def test_a_key_of_another_certificate_is_refused(signer: PemSigner, tmp_path: Path) -> None:
     files = written(tmp_path, signer.certificate_chain_pem, ec.generate_private_key(ec.SECP256R1()))
     with pytest.raises(SignerError, match="does not belong to the first certificate"):
-        PemSigner.load(*files)
+        PemSigner.load(*files, password=b"secret")
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
@@ -52,13 +59,13 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 def test_a_chain_that_is_no_certificate_is_refused(signer: PemSigner, tmp_path: Path) -> None:
     files = written(tmp_path, "nothing", signer.private_key)
     with pytest.raises(SignerError, match=r"not PEM X\.509"):
-        PemSigner.load(*files)
+        PemSigner.load(*files, password=b"secret")
 
 
 def test_key_types_outside_c2pa_are_refused(signer: PemSigner, tmp_path: Path) -> None:
     files = written(tmp_path, signer.certificate_chain_pem, dsa.generate_private_key(2048))
     with pytest.raises(SignerError, match="DSAPrivateKey"):
-        PemSigner.load(*files)
+        PemSigner.load(*files, password=b"secret")
 
 
 @pytest.mark.parametrize(
