@@ -16,7 +16,6 @@ from api.database import Database, open_database, process_id
 from api.decoding import DecodedImage, DecodeLimits
 from api.errors import ConfigurationError, ServiceError, UnreadableSourceError
 from api.keys import Caller, KeyStore, Role
-from api.places import Places
 from api.records import RecordStore
 from api.settings import Settings
 from audit import events
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from generator.card import ModelCard
     from generator.catalogue import ModelCatalogue
     from generator.engine import Engine
+    from generator.serving import GenerationQueue
     from safety.duplicates.index import ReferenceIndex
     from safety.duplicates.ingest import IngestReport
     from safety.policy import Policy
@@ -70,7 +70,6 @@ class Imprimatur:
         self.database: Database = open_database(settings)
         self.records = RecordStore(self.database.engine, owner=process_id(), lease_s=settings.lease_s)
         self.keys = KeyStore(self.database.engine)
-        self.places = Places(settings.queue_length)
         self.decode_limits = DecodeLimits(settings.max_upload_bytes, settings.max_pixels)
         self._engines: dict[str, Engine] = {}
         self._engines_lock = threading.Lock()
@@ -153,10 +152,22 @@ class Imprimatur:
         """The models that may be used: the embedded one, and the cards in `models_dir`."""
         from generator.catalogue import EMBLEM_CARD, ModelCatalogue
 
-        folder = self.settings.models_dir
         with configured():
-            further = sorted(folder.glob("*.yaml")) if folder else []
+            further = sorted(self.settings.model_cards_dir.glob("*.yaml"))
             return ModelCatalogue.from_files([EMBLEM_CARD, *further])
+
+    @cached_property
+    def queue(self) -> GenerationQueue:
+        """The line before the models."""
+        from generator.serving import GenerationQueue
+
+        settings = self.settings
+        return GenerationQueue(
+            lambda model_id: self.engine(model_id),
+            places=settings.queue_length,
+            batch_size=settings.batch_size,
+            timeout_s=settings.generation_timeout_s,
+        )
 
     @cached_property
     def marking(self) -> Marking:
@@ -239,12 +250,17 @@ class Imprimatur:
     def engine(self, model_id: str) -> Engine:
         """The engine of a model; loads nothing before its first use."""
         from generator.diffusion import DiffusionEngine
+        from generator.placement import Wishes
 
+        settings = self.settings
         with self._engines_lock:
             if model_id not in self._engines:
                 card = self.card(model_id)
                 self._engines[model_id] = DiffusionEngine(
-                    card, self._shared_components(card), threads=self.settings.threads
+                    card,
+                    self._shared_components(card),
+                    Wishes(settings.device, settings.dtype, settings.memory_saving, settings.compile_models),
+                    threads=settings.threads,
                 )
             return self._engines[model_id]
 
@@ -264,7 +280,7 @@ class Imprimatur:
         engine.load()
         # Made here and not at first use, because two threads that ask at once would make two.
         _ = self.checks, self.marking, self.publisher, self.log, self.objects, self.decoder, self.results
-        _ = self.generation, self.verification, self.screening
+        _ = self.queue, self.generation, self.verification, self.screening
 
     def local_caller(self) -> Caller:
         """Who uses the command line: the operator, with every role."""
@@ -410,6 +426,8 @@ class Imprimatur:
         """Give everything back."""
         if "decoder" in self.__dict__:
             self.decoder.close()
+        if "queue" in self.__dict__:
+            self.queue.close()
         for engine in self._engines.values():
             engine.close()
         self.database.close()

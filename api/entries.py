@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ def received(
     actor: records.VaultReference,
     prompt: records.VaultReference,
     card: ModelCard,
+    inputs: Sequence[records.Input],
     idempotency_key: str | None,
 ) -> Body:
     """A request was accepted."""
@@ -46,6 +48,7 @@ def received(
         tenant=tenant,
         actor=actor,
         prompt=prompt,
+        inputs=tuple(inputs),
         sampling=records.Sampling(
             width=request.width,
             height=request.height,
@@ -53,26 +56,34 @@ def received(
             steps=request.steps,
             guidance=decimal_string(request.guidance),
             count=request.count,
+            scheduler=request.scheduler,
+            **_changes(request),
         ),
         model=records.Model(id=card.id, digest=card.digest, engine=card.engine),
         idempotency_key=hashlib.sha256(idempotency_key.encode()).hexdigest() if idempotency_key else None,
     )
 
 
-def refused(decision: Decision, findings: Sequence[Finding]) -> Body:
-    """The policy refused the prompt or an image."""
+def refused(decision: Decision, findings: Sequence[Finding], *, stage: str | None = None) -> Body:
+    """The policy refused the prompt, an input or an image; `stage` says which, if it is not the policy's own."""
     return events.Refused(
-        stage=decision.stage.value,
+        stage=stage or decision.stage.value,
         decision=_decision(decision),
         findings=_findings(findings),
         policy=_policy(decision),
     )
 
 
-def held(decision: Decision, findings: Sequence[Finding], objects: Sequence[records.ObjectReference] = ()) -> Body:
-    """The policy holds the prompt or an image for review."""
+def held(
+    decision: Decision,
+    findings: Sequence[Finding],
+    objects: Sequence[records.ObjectReference] = (),
+    *,
+    stage: str | None = None,
+) -> Body:
+    """The policy holds the prompt, an input or an image for review; `stage` as in `refused`."""
     return events.Held(
-        stage=decision.stage.value,
+        stage=stage or decision.stage.value,
         decision=_decision(decision),
         findings=_findings(findings),
         policy=_policy(decision),
@@ -89,6 +100,9 @@ def released(
     *,
     published: Published,
     image: GeneratedImage,
+    request: ResolvedRequest,
+    inputs: Sequence[records.Input],
+    origin: str,
     image_format: str,
     decision: Decision,
     findings: Sequence[Finding],
@@ -105,7 +119,9 @@ def released(
         media_type=MEDIA_TYPES[image_format],
         width=image.width,
         height=image.height,
-        origin="created",
+        origin=origin,
+        task=request.task,
+        inputs=tuple(inputs),
         credential=published.credential,
         fingerprint=published.fingerprint.iscc,
         perceptual_hash=published.fingerprint.phash,
@@ -123,6 +139,9 @@ def released(
             threads=image.threads,
             scheduler=image.scheduler,
             index=image.index,
+            device=image.device,
+            dtype=image.dtype,
+            **_changes(request),
         ),
         watermark=records.Watermark(
             payload=read_back.payload,
@@ -136,6 +155,15 @@ def released(
         tenant=tenant,
         objects=(stored,),
     )
+
+
+def _changes(request: ResolvedRequest) -> dict[str, Any]:
+    """How an input was changed, as `records.Sampling` has it."""
+    return {
+        "strength": None if request.strength is None else decimal_string(request.strength),
+        "scale": request.scale,
+        "extend": None if request.extend is None else dataclasses.astuple(request.extend),
+    }
 
 
 def _nearest(findings: Sequence[Finding]) -> records.NearestReference | None:

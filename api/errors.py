@@ -120,7 +120,14 @@ class RefusedError(ServiceError):
     verb = "refused"
 
     def __init__(
-        self, *, stage: str, categories: Sequence[str], policy_id: str, policy_version: str, record_id: str
+        self,
+        *,
+        stage: str,
+        categories: Sequence[str],
+        policy_id: str,
+        policy_version: str,
+        policy_digest: str,
+        record_id: str,
     ) -> None:
         names = ", ".join(categories)
         super().__init__(
@@ -132,6 +139,7 @@ class RefusedError(ServiceError):
         self.categories = tuple(categories)
         self.policy_id = policy_id
         self.policy_version = policy_version
+        self.policy_digest = policy_digest
 
     def to_document(self) -> dict[str, Any]:
         """As for every error, with stage, categories and policy."""
@@ -141,15 +149,28 @@ class RefusedError(ServiceError):
             "categories": list(self.categories),
             "policy": self.policy_id,
             "policy_version": self.policy_version,
+            "policy_digest": self.policy_digest,
         }
         return document
 
 
+class QuarantinedError(RefusedError):
+    """The fixed core refused suspected child-abuse material; its record is kept out of every queue and report."""
+
+
 class HeldError(RefusedError):
-    """The policy holds the request for review by a person; nothing was generated."""
+    """The policy holds the request for review by a person; its record says later what became of it."""
 
     code = "held_for_review"
     verb = "held for review"
+
+
+class ReviewConflictError(ServiceError):
+    """The held item is being decided by somebody else, was decided before, or its time has run out."""
+
+    code = "review_conflict"
+    kind = "invalid_request_error"
+    http_status = 409
 
 
 class BusyError(ServiceError):
@@ -157,7 +178,7 @@ class BusyError(ServiceError):
 
     code = "busy"
     kind = "server_error"
-    http_status = 429
+    http_status = 503
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
@@ -172,6 +193,20 @@ class GenerationFailedError(ServiceError):
     def __init__(self, message: str, *, step: str, record_id: str) -> None:
         super().__init__(message, record_id=record_id)
         self.step = step
+
+
+class GenerationCancelledByCallerError(GenerationFailedError):
+    """The caller called the request off, or went away."""
+
+    code = "cancelled"
+    http_status = 499
+
+
+class GenerationTimedOutError(GenerationFailedError):
+    """The request was not done in its time, waiting included."""
+
+    code = "timed_out"
+    http_status = 504
 
 
 class AttemptLostError(ServiceError):

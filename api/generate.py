@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from api import entries
+from api import entries, inputs
 from api.boundaries import unavailable
 from api.decoding import decode
 from api.errors import (
+    BusyError,
+    GenerationCancelledByCallerError,
     GenerationFailedError,
+    GenerationTimedOutError,
     HeldError,
     InvalidInputError,
     RefusedError,
     ServiceError,
 )
 from api.keys import Caller
+from api.publishing import origin
 from api.records import Record
+from audit import records as audit_records
 from audit.errors import AuditError
 from audit.events import Body, Event, EventId
 from audit.records import VaultReference
-from generator.errors import GenerationCancelledError, GeneratorError, UnknownModelError, UnsupportedRequestError
+from generator.errors import (
+    GenerationCancelledError,
+    GenerationTimeoutError,
+    GeneratorError,
+    QueueFullError,
+    UnknownModelError,
+    UnsupportedRequestError,
+)
 from generator.image import GeneratedImage
 from generator.request import GenerationRequest, ResolvedRequest
+from generator.serving import Cancellation, Place
 from provenance.errors import ProvenanceError
+from provenance.ingredients import Ingredient
 from safety.checks import Stage, run_checks
 from safety.errors import CheckFailedError, SafetyError
 from safety.findings import Finding
@@ -43,10 +59,14 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class Step(StrEnum):
-    """The steps of the flow, in order; an observer is told of each when it is done."""
+    """The steps of the flow, in order; an observer is told of each when it is done.
+
+    Those from `GENERATED` to `SIGNED` are told for each image. `INPUTS_EXAMINED` is told only where there are inputs.
+    """
 
     RECEIVED = "received"
     PROMPT_EXAMINED = "prompt examined"
+    INPUTS_EXAMINED = "inputs examined"
     GENERATED = "generated"
     MARKED = "marked"
     ENCODED = "encoded"
@@ -63,12 +83,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a caller asks for: the request as it came, the file format of the answer, and who asks."""
+    """What a caller asks for: the request as it came, the file format of the answer, and who asks.
+
+    `image` and `mask` are files as they came; the flow decodes them, and gives the request their pixels.
+    """
 
     request: GenerationRequest
     caller: Caller
     image_format: str
     idempotency_key: str | None = None
+    image: bytes | None = field(default=None, repr=False)
+    mask: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +133,14 @@ class _Run:
 
     order: Order
     request: ResolvedRequest
+    inputs: tuple[inputs.Input, ...]
+    described_inputs: tuple[audit_records.Input, ...]
+    ingredients: tuple[Ingredient, ...]
     records: tuple[Record, ...]
     actor: VaultReference
     prompt: VaultReference
     observe: Observer
+    cancellation: Cancellation
 
     @property
     def parent_id(self) -> str:
@@ -131,68 +160,101 @@ class _Examined:
 
 
 class GenerationFlow:
-    """Runs requests. Thread-safe: the model works on one at a time, the others wait, or get `busy`."""
+    """Runs requests. Thread-safe: their images are made together where they go together, in a fair line."""
 
     def __init__(self, services: Imprimatur) -> None:
         self._services = services
 
     def run(
-        self, order: Order, *, observe: Observer = lambda _step: None, progress: Progress | None = None
+        self,
+        order: Order,
+        *,
+        observe: Observer = lambda _step: None,
+        progress: Progress | None = None,
+        cancellation: Cancellation | None = None,
     ) -> GenerationResult:
         """Run one request to its end: every image is released, held or refused, or none is.
 
         Args:
             observe: told of each step when it is done; an exception from it fails the attempt.
-            progress: told (steps done, steps in all) while the model works.
+            progress: told (image steps done, image steps in all) while the model works.
+            cancellation: calls the request off, from any thread, as long as nothing was released.
 
         Raises:
             InvalidInputError: the request cannot be done as it stands; nothing was started.
-            RefusedError: the policy refused the prompt.
+            RefusedError: the policy refused the prompt or an input.
             GenerationFailedError: a step could not run; nothing left.
+            GenerationCancelledByCallerError, GenerationTimedOutError: as they say; nothing left.
             UnavailableError: database or object store away; nothing left.
             BusyError, IdempotencyConflictError, AttemptLostError, ConfigurationError: as they say.
         """
         services = self._services
-        try:
-            request = self._accept(order)
-        except InvalidInputError as error:
-            services.log_rejection("generate", error, tenant=order.caller.tenant)
-            raise
-        with services.places.take():
-            run = self._receive(order, request, observe)
+        cancellation = cancellation or Cancellation()
+        with self._admitted(order.caller.tenant) as place:
+            try:
+                request, pictures = self._accept(order)
+            except InvalidInputError as error:
+                services.log_rejection("generate", error, tenant=order.caller.tenant)
+                raise
+            run = self._receive(order, request, pictures, observe, cancellation)
             if isinstance(run, str):
                 return services.results.load(run, order.caller)
             with services.records.heartbeat([record.record_id for record in run.records]), self._closing_failures(run):
                 prompt_findings = self._examine_prompt(run)
-                images = self._generate(run, progress)
-                examined = [
-                    self._prepare(run, record, image, prompt_findings)
-                    for record, image in zip(run.records, images, strict=True)
-                ]
+                self._examine_inputs(run)
+                with contextlib.closing(self._generate(run, place, progress)) as images:
+                    examined = [
+                        self._prepare(run, record, image, prompt_findings)
+                        for record, image in zip(run.records, images, strict=True)
+                    ]
                 observe(Step.STORED)
+                cancellation.check()
                 event_ids = self._conclude(examined)
                 observe(Step.CONCLUDED)
             return self._deliver(run, examined, event_ids)
 
-    def _accept(self, order: Order) -> ResolvedRequest:
-        """The request with every value filled in. No record exists yet."""
+    @contextmanager
+    def _admitted(self, tenant: str) -> Iterator[Place]:
+        """Hold a place in the line; raises `BusyError`."""
+        with contextlib.ExitStack() as stack:
+            try:
+                place = stack.enter_context(self._services.queue.admit(tenant))
+            except QueueFullError as error:
+                raise BusyError(str(error), retry_after_s=error.retry_after_s) from error
+            yield place
+
+    def _accept(self, order: Order) -> tuple[ResolvedRequest, tuple[inputs.Input, ...]]:
+        """The request with every value filled in, and its inputs. No record exists yet."""
         if order.image_format not in ("png", "jpeg", "webp"):
             raise InvalidInputError(
                 f"the format '{order.image_format}' is not written; use png, jpeg or webp", parameter="output_format"
             )
         try:
-            return order.request.resolve(self._services.card(order.request.model))
+            card = self._services.card(order.request.model)
         except UnknownModelError as error:
             raise InvalidInputError(str(error), parameter="model") from error
+        pictures = inputs.decode_inputs({"image": order.image, "mask": order.mask}, self._services.decode)
+        pixels = {one.role: one.pixels for one in pictures}
+        request = dataclasses.replace(order.request, image=pixels.get("image"), mask=pixels.get("mask"))
+        try:
+            return request.resolve(card), pictures
         except UnsupportedRequestError as error:
             raise InvalidInputError(str(error), parameter=error.parameter) from error
 
-    def _receive(self, order: Order, request: ResolvedRequest, observe: Observer) -> _Run | str:
+    def _receive(
+        self,
+        order: Order,
+        request: ResolvedRequest,
+        pictures: tuple[inputs.Input, ...],
+        observe: Observer,
+        cancellation: Cancellation,
+    ) -> _Run | str:
         """Open the leased records and write `received`, durably, before any work.
 
         Returns the run, or the parent id of the finished request that this one repeats; then nothing was written.
         """
         services, caller = self._services, order.caller
+        described = inputs.described(pictures)
         with unavailable(), services.database.engine.connect() as connection:
             opened = tuple(services.records.open(connection, tenant=caller.tenant, count=request.count))
             if order.idempotency_key is not None:
@@ -213,46 +275,77 @@ class GenerationFlow:
                 actor=actor,
                 prompt=prompt,
                 card=services.card(request.model),
+                inputs=described,
                 idempotency_key=order.idempotency_key,
             )
             services.log.append(Event(opened[0].record_id, body), connection=connection)
             connection.commit()
         observe(Step.RECEIVED)
-        return _Run(order, request, opened, actor, prompt, observe)
+        return _Run(
+            order,
+            request,
+            pictures,
+            described,
+            inputs.ingredients(pictures),
+            opened,
+            actor,
+            prompt,
+            observe,
+            cancellation,
+        )
 
     def _examine_prompt(self, run: _Run) -> tuple[Finding, ...]:
         services = self._services
         findings: list[Finding] = []
         for text in filter(None, (run.request.prompt, run.request.negative_prompt)):
             findings += run_checks(services.checks.prompt, text)
-        decision = services.policy.decide(Stage.PROMPT, findings)
-        if decision.outcome is not DecisionOutcome.RELEASE:
-            refused = decision.outcome is DecisionOutcome.REFUSE
-            body = entries.refused(decision, findings) if refused else entries.held(decision, findings)
-            self._close_all(run, "refused" if refused else "held", body)
-            raise (RefusedError if refused else HeldError)(
-                stage=Stage.PROMPT.value,
-                categories=decision.categories,
-                policy_id=decision.policy_id,
-                policy_version=str(decision.policy_version),
-                record_id=run.parent_id,
-            )
+        self._go_on_or_end(run, "prompt", services.policy.decide(Stage.PROMPT, findings), findings)
         run.observe(Step.PROMPT_EXAMINED)
         return tuple(findings)
 
-    def _generate(self, run: _Run, progress: Progress | None) -> Sequence[GeneratedImage]:
-        images = self._services.engine(run.request.model).generate(run.request, progress)
-        run.observe(Step.GENERATED)
-        return images
+    def _examine_inputs(self, run: _Run) -> None:
+        """A picture that came with the request is looked at like any that would leave; masks show nothing."""
+        pictures = [one.decoded.pixels for one in run.inputs if one.role == "image"]
+        for pixels in pictures:
+            findings = run_checks(self._services.checks.image, pixels)
+            self._go_on_or_end(run, "input", self._services.policy.decide(Stage.IMAGE, findings), findings)
+        if pictures:
+            run.observe(Step.INPUTS_EXAMINED)
+
+    def _go_on_or_end(self, run: _Run, stage: str, decision: Decision, findings: Sequence[Finding]) -> None:
+        """Before anything was generated: return if the policy lets the request go on, else close it and raise."""
+        if decision.outcome is DecisionOutcome.RELEASE:
+            return
+        refused = decision.outcome is DecisionOutcome.REFUSE
+        body = (entries.refused if refused else entries.held)(decision, findings, stage=stage)
+        self._close_all(run, "refused" if refused else "held", body)
+        raise (RefusedError if refused else HeldError)(
+            stage=stage,
+            categories=decision.categories,
+            policy_id=decision.policy_id,
+            policy_version=str(decision.policy_version),
+            policy_digest=decision.policy_digest,
+            record_id=run.parent_id,
+        )
+
+    def _generate(self, run: _Run, place: Place, progress: Progress | None) -> Generator[GeneratedImage]:
+        """The images, each as soon as it is there: the model works on while they are examined."""
+        run.cancellation.check()
+        with place.submit(run.request) as ticket:
+            run.cancellation.on_cancel(ticket.cancel)
+            for image in ticket.images(progress):
+                run.observe(Step.GENERATED)
+                yield image
+                run.cancellation.check()
 
     def _prepare(
         self, run: _Run, record: Record, image: GeneratedImage, prompt_findings: tuple[Finding, ...]
     ) -> _Examined:
         """Mark, encode, examine the pixels that would ship, sign and store one image."""
         services = self._services
-        marked = services.marking.embed(image.pixels, record)
+        marked = services.marking.embed(services.publisher.labelled(image.pixels), record)
         run.observe(Step.MARKED)
-        encoded = services.publisher.encode(marked, run.order.image_format, record)
+        encoded = services.publisher.encode(marked, run.order.image_format, record, ingredients=run.ingredients)
         run.observe(Step.ENCODED)
 
         pixels = decode(encoded, services.decode_limits).pixels
@@ -265,7 +358,9 @@ class GenerationFlow:
             return _Examined(record, image, everything, decision, entries.refused(decision, everything), b"")
         read_back = services.marking.read_back(pixels, record)
         card = services.card(image.model)
-        published = services.publisher.sign(encoded, run.order.image_format, record, card, pixels)
+        published = services.publisher.sign(
+            encoded, run.order.image_format, record, card, pixels, task=run.request.task, ingredients=run.ingredients
+        )
         run.observe(Step.SIGNED)
         with unavailable():
             stored = services.objects.put(published.data, run.order.caller.subject)
@@ -273,7 +368,8 @@ class GenerationFlow:
             body: Body = entries.held(decision, everything, (stored,))
         else:
             body = entries.released(
-                published=published, image=image, image_format=run.order.image_format, decision=decision,
+                published=published, image=image, request=run.request, inputs=run.described_inputs,
+                origin=origin(run.ingredients), image_format=run.order.image_format, decision=decision,
                 findings=everything, read_back=read_back, stored=stored, prompt=run.prompt, actor=run.actor,
                 tenant=run.order.caller.tenant, card=card,
             )  # fmt: skip
@@ -334,7 +430,7 @@ class GenerationFlow:
                 _LOGGER.error("record %s could not be closed as failed: %s", run.parent_id, lost.message)
             if isinstance(error, ServiceError) or not isinstance(error, Exception):
                 raise
-            raise GenerationFailedError(
+            raise _failure(error)(
                 f"{step}: {cause}; no image left, the record {run.parent_id} says why",
                 step=step,
                 record_id=run.parent_id,
@@ -370,6 +466,13 @@ def _describe(error: BaseException) -> tuple[str, str]:
             return "internal", f"{type(error).__name__}: {error}"
 
 
+def _failure(error: BaseException) -> type[GenerationFailedError]:
+    """What the caller is told apart."""
+    if isinstance(error, GenerationCancelledError):
+        return GenerationCancelledByCallerError
+    return GenerationTimedOutError if isinstance(error, GenerationTimeoutError) else GenerationFailedError
+
+
 def _prompt_document(request: ResolvedRequest) -> bytes:
     return json.dumps({"prompt": request.prompt, "negative_prompt": request.negative_prompt}).encode()
 
@@ -378,20 +481,13 @@ def _request_document(order: Order) -> bytes:
     """What makes two requests with one idempotency key the same: everything the caller sent."""
     request = order.request
     values = {
-        name: getattr(request, name)
-        for name in (
-            "task",
-            "prompt",
-            "negative_prompt",
-            "width",
-            "height",
-            "steps",
-            "guidance",
-            "seed",
-            "count",
-            "model",
-        )
+        one.name: getattr(request, one.name)
+        for one in dataclasses.fields(request)
+        if one.name not in ("image", "mask", "extend")
     }
+    values["extend"] = None if request.extend is None else dataclasses.astuple(request.extend)
+    for name, data in (("image", order.image), ("mask", order.mask)):
+        values[name] = None if data is None else hashlib.sha256(data).hexdigest()
     return json.dumps(
         {**values, "format": order.image_format, "subject": order.caller.subject}, sort_keys=True
     ).encode()

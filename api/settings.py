@@ -36,11 +36,21 @@ class Settings(BaseSettings):
     objects_url: str | None = Field(None, description="fsspec URL of the object store; unset: local folder.")
     policy_path: Path | None = Field(None, description="Policy file; unset: the shipped default policy.")
     model: str = Field("emblem", description="Model used when a request names none.")
-    models_dir: Path | None = Field(None, description="Folder with further model cards.")
+    models_dir: Path | None = Field(None, description="Folder with further model cards; unset: in the data folder.")
     tenant: str = Field("local", description="Tenant of the command line.")
     origin: str = Field("imprimatur.local/log", description="The ledger's name in its checkpoints (C2SP).")
     provider: str = Field("Imprimatur (development)", description="Provider named in disclosure fields.")
     threads: int | None = Field(None, ge=1, description="CPU threads for models; unset: all cores.")
+    device: str = Field("auto", description="Where models run: auto, cpu, cuda, cuda:1, mps.")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="Number format of weights; auto: float16 on an accelerator, float32 on the CPU."
+    )
+    memory_saving: Literal["auto", "off", "slices", "offload"] = Field(
+        "auto", description="What to do about short memory: auto saves when it is short."
+    )
+    compile_models: bool = Field(False, description="Compile denoisers with torch.compile.")
+    batch_size: int = Field(4, ge=1, le=64, description="Images made together, at most.")
+    generation_timeout_s: float = Field(600.0, gt=0, le=86_400, description="For a request, waiting included.")
     lease_s: float = Field(
         30.0, gt=0, le=86_400, description="An attempt without heartbeat for this long is abandoned."
     )
@@ -64,6 +74,11 @@ class Settings(BaseSettings):
     def keys_dir(self) -> Path:
         """Folder of key files, readable by the service's user only."""
         return self.data_dir / "keys"
+
+    @property
+    def model_cards_dir(self) -> Path:
+        """Folder of further model cards; it need not exist."""
+        return self.models_dir or self.data_dir / "models"
 
     @property
     def object_store_url(self) -> str:

@@ -26,6 +26,7 @@ from audit.records import (
     Decision,
     Doc,
     Finding,
+    Input,
     Model,
     NearestReference,
     ObjectReference,
@@ -76,7 +77,7 @@ class Received(Body):
     actor: Annotated[VaultReference | None, Private("User or API key, in the vault.")] = None
     prompt: Annotated[VaultReference | None, Private("Prompt, in the vault.")] = None
     negative_prompt: Annotated[VaultReference | None, Private("Negative prompt, in the vault.")] = None
-    inputs: Annotated[tuple[ObjectReference, ...], Private("Images that came with the request.")] = ()
+    inputs: Annotated[tuple[Input, ...], Private("Pictures that came with the request; they are not kept.")] = ()
     sampling: Annotated[Sampling | None, Private("What was asked for.")] = None
     model: Annotated[Model | None, Private("Model that was asked for.")] = None
     idempotency_key: Annotated[str | None, Private("SHA-256 of the caller's `Idempotency-Key`.")] = None
@@ -88,7 +89,7 @@ class Refused(Body):
     kind = "refused"
     doc = "A policy refused a prompt or an image; nothing left."
 
-    stage: Annotated[str, Private("`prompt` or `image`.")]
+    stage: Annotated[str, Private("`prompt`, `input` (a picture that came with the request) or `image`.")]
     decision: Annotated[Decision, Private("Outcome and reasons.")]
     findings: Annotated[tuple[Finding, ...], Private("All findings of the stage.")]
     policy: Annotated[Policy, Private("Policy that decided.")]
@@ -104,7 +105,7 @@ class Quarantined(Body):
         "`quarantine` alone. No pixels are kept."
     )
 
-    stage: Annotated[str, Private("`prompt` or `image`.")]
+    stage: Annotated[str, Private("`prompt`, `input` (a picture that came with the request) or `image`.")]
     decision: Annotated[Decision, Private("Outcome and reasons.")]
     findings: Annotated[tuple[Finding, ...], Private("Findings of the stage, without their evidence.")]
     policy: Annotated[Policy, Private("Policy in force; the refusal is the fixed core's.")]
@@ -115,7 +116,7 @@ class Held(Body):
     kind = "held"
     doc = "A policy sent an image to human review; nothing left."
 
-    stage: Annotated[str, Private("`prompt` or `image`.")]
+    stage: Annotated[str, Private("`prompt`, `input` (a picture that came with the request) or `image`.")]
     decision: Annotated[Decision, Private("Outcome and reasons.")]
     findings: Annotated[tuple[Finding, ...], Private("All findings.")]
     policy: Annotated[Policy, Private("Policy that decided.")]
@@ -131,7 +132,7 @@ class ReviewDecided(Body):
     doc = "A held item was approved or rejected by a person, or its time ran out."
 
     review: Annotated[str, Private("Item of the queue, by its id.")]
-    stage: Annotated[str, Private("`prompt` or `image`.")]
+    stage: Annotated[str, Private("`prompt`, `input` (a picture that came with the request) or `image`.")]
     decision: Annotated[str, Private("`approved`, `rejected` or `expired`.")]
     reason: Annotated[str, Private("What the reviewer wrote, without personal data.")]
     reviewer: Annotated[VaultReference | None, Private("Reviewer, in the vault; null when the time ran out.")]
@@ -179,6 +180,8 @@ class Released(Body):
     model: Annotated[Model, Private("Model that made the pixels.")]
     sampling: Annotated[Sampling, Private("How it was run; enough to run it again.")]
     watermark: Annotated[Watermark, Private("Mark and its read-back from the pixels that ship.")]
+    task: Annotated[str | None, Private("`text-to-image`, `image-to-image`, ...")] = None
+    inputs: Annotated[tuple[Input, ...], Private("Pictures that it was made from.")] = ()
     nearest_reference: Annotated[NearestReference | None, Private("Nearest listed work.")] = None
     prompt: Annotated[VaultReference | None, Private("Prompt, in the vault.")] = None
     actor: Annotated[VaultReference | None, Private("User or API key, in the vault.")] = None
@@ -268,6 +271,17 @@ class ReferencesWithdrawn(Body):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelAdded(Body):
+    kind = "model_added"
+    doc = "A model came into the catalogue."
+
+    model: Annotated[Model, Private("Model, with its digest.")]
+    source: Annotated[str, Private("Folder, or `hub:owner/name`.")]
+    revision: Annotated[str, Private("Commit on the hub; `local` for a folder.")]
+    licence: Annotated[str, Private("As stated by who added it.")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyCreated(Body):
     kind = "key_created"
     doc = "A key or certificate came into use."
@@ -287,16 +301,104 @@ class KeyRevoked(Body):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeyRotated(Body):
+    kind = "key_rotated"
+    doc = "The service was found to use another key or certificate than before."
+
+    purpose: Annotated[str, Private("As in `key_created`.")]
+    before: Annotated[str, Private("Public name or digest of the key used until now.")]
+    after: Annotated[str, Private("Public name or digest of the key used from now on.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyDestroyed(Body):
+    kind = "key_destroyed"
+    doc = "An erasure was completed: the vault's old epoch key was destroyed and the erased objects were removed."
+
+    purpose: Annotated[str, Private("As in `key_created`; so far always `vault epoch`.")]
+    key_id: Annotated[str, Private("Public name of the key that no longer exists.")]
+    objects: Annotated[int, Private("Files removed from the object store.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustListUpdated(Body):
+    kind = "trust_list_updated"
+    doc = "Another trust list came into force for verification."
+
+    list: Annotated[str, Private("Which list, by its name.")]
+    digest: Annotated[str, Private("SHA-256 of the list from now on.")]
+    before: Annotated[str | None, Private("SHA-256 of the list until now; null where there was none.")] = None
+    anchors: Annotated[int | None, Private("Certificates on it.")] = None
+    source: Annotated[str | None, Private("Where it came from: address or file name.")] = None
+    actor: Annotated[VaultReference | None, Private("Who changed it, in the vault; null: the service.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginFailures(Body):
+    kind = "login_failures"
+    doc = "A burst of calls with unknown, wrong or revoked API keys. One event a burst, not one a call."
+
+    count: Annotated[int, Private("Refused calls in the burst.")]
+    began: Annotated[str, Private("Time of its first call.")]
+    ended: Annotated[str, Private("Time of its last call.")]
+    sources: Annotated[int, Private("Different addresses that they came from; the addresses are not kept.")]
+    key_ids: Annotated[
+        tuple[str, ...], Private("Ids of existing keys that were tried with a wrong secret, or revoked.")
+    ] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Erased(Body):
     kind = "erased"
-    doc = "Personal data of one subject was erased from the vault and the object store."
+    schema = 2
+    doc = (
+        "Personal data was erased from the vault: its rows are gone, all other keys are wrapped under a new epoch key. "
+        "`key_destroyed` follows when the old epoch key is destroyed and the objects are removed."
+    )
 
-    subject_id: Annotated[str, Private("The vault's random id of the subject; leads to nothing any more.")]
+    subject_ids: Annotated[tuple[str, ...], Private("The vault's random ids of what was erased; lead to nothing now.")]
     items: Annotated[int, Private("Vault items erased.")]
-    objects: Annotated[int, Private("Objects erased.")]
-    epoch_before: Annotated[int, Private("Epoch whose key was destroyed.")]
+    epoch_before: Annotated[int, Private("Epoch whose key is destroyed.")]
     epoch_after: Annotated[int, Private("Epoch under which the survivors' keys are wrapped.")]
+    epoch_key: Annotated[str, Private("Public name of the epoch key that is destroyed, as in `key_destroyed`.")]
     ground: Annotated[str, Private("On whose request or under which rule.")]
+    actor: Annotated[VaultReference | None, Private("Who erased, in the vault; null: a retention rule.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionRun(Body):
+    kind = "retention_run"
+    doc = "The retention rules were applied; `erased` events say what was erased."
+
+    rules: Annotated[tuple[Mapping[str, Any], ...], Private("Each rule: `kind`, `tenant` (null: all others), `days`.")]
+    expired: Annotated[int, Private("Keys (one a subject, kind of data and month) that were erased.")]
+    items: Annotated[int, Private("Vault items erased.")]
+    withheld: Annotated[int, Private("Keys whose time was over and that a legal hold kept.")]
+    actor: Annotated[VaultReference | None, Private("Who ran it, in the vault; null: the service.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldPlaced(Body):
+    kind = "hold_placed"
+    doc = "A legal hold was placed: what it covers can be neither erased nor expire until it is released."
+
+    hold_id: Annotated[str, Private("The hold, by its id.")]
+    scope: Annotated[str, Private("`subject`, `tenant` or `records`.")]
+    subject: Annotated[VaultReference | None, Private("Whose data, in the vault.")] = None
+    tenant: Annotated[str | None, Private("Tenant, by its id.")] = None
+    records: Annotated[tuple[str, ...], Private("Records, by their ids.")] = ()
+    reason: Annotated[str, Private("Why: the matter, by its reference.")]
+    actor: Annotated[VaultReference | None, Private("Who placed it, in the vault.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldReleased(Body):
+    kind = "hold_released"
+    doc = "A legal hold was released."
+
+    hold_id: Annotated[str, Private("The hold, by its id.")]
+    reason: Annotated[str, Private("Why.")]
+    actor: Annotated[VaultReference | None, Private("Who released it, in the vault.")] = None
 
 
 KINDS: tuple[type[Body], ...] = (
@@ -314,9 +416,17 @@ KINDS: tuple[type[Body], ...] = (
     PolicyChanged,
     ReferencesAdded,
     ReferencesWithdrawn,
+    ModelAdded,
     KeyCreated,
     KeyRevoked,
+    KeyRotated,
+    KeyDestroyed,
+    TrustListUpdated,
+    LoginFailures,
     Erased,
+    RetentionRun,
+    HoldPlaced,
+    HoldReleased,
 )
 
 

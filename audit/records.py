@@ -34,6 +34,19 @@ class ObjectReference:
 
 
 @dataclass(frozen=True)
+class Input:
+    """A picture that came with a request. It is not kept; a released image's credential may hold a thumbnail of it."""
+
+    role: Annotated[str, Doc("`image` (what was changed) or `mask`.")]
+    sha256: Annotated[str, Doc("SHA-256 of the file as it came, hexadecimal.")]
+    media_type: Annotated[str, Doc("Media type of that file.")]
+    size: Annotated[int, Doc("Bytes of that file.")]
+    width: Annotated[int, Doc("Pixels, upright.")]
+    height: Annotated[int, Doc("Pixels, upright.")]
+    fingerprint: Annotated[str | None, Doc("Fingerprint of the pixels (ISCC Image-Code); masks have none.")] = None
+
+
+@dataclass(frozen=True)
 class Finding:
     """What one check says of one prompt or image."""
 
@@ -94,13 +107,16 @@ class Sampling:
     seed: Annotated[str | None, Doc("Decimal string: JSON numbers hold 53 bits.")] = None
     steps: Annotated[int | None, Doc("Denoising steps.")] = None
     guidance: Annotated[str | None, Doc("Classifier-free guidance scale, decimal string.")] = None
-    strength: Annotated[str | None, Doc("Of image-to-image, decimal string.")] = None
+    strength: Annotated[str | None, Doc("How much of an input image was given up, 0 to 1, decimal string.")] = None
+    scale: Annotated[int | None, Doc("How many times an image was enlarged.")] = None
+    extend: Annotated[tuple[int, ...] | None, Doc("Pixels added to an image: left, top, right, bottom.")] = None
     count: Annotated[int | None, Doc("Images asked for.")] = None
     batch: Annotated[int | None, Doc("Batch size in which the image was made.")] = None
     threads: Annotated[int | None, Doc("CPU threads in use.")] = None
     index: Annotated[int | None, Doc("Place in the batch, from 0.")] = None
     scheduler: Annotated[str | None, Doc("Sampling scheduler.")] = None
     device: Annotated[str | None, Doc("Where it ran.")] = None
+    dtype: Annotated[str | None, Doc("Number format of the weights: `float32`, `float16`, `bfloat16`.")] = None
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ class TestRelease:
     def test_steps_are_told_in_their_order(self, services: Imprimatur, order: Order) -> None:
         seen: list[Step] = []
         services.generation.run(order, observe=seen.append)
-        assert seen == list(Step)
+        assert seen == [step for step in Step if step is not Step.INPUTS_EXAMINED]
 
 
 class TestRefusal:
