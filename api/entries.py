@@ -5,8 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from api.drafts import ReleaseFacts
+from api.build import build_name
 from audit import events, records
 from audit.canonical import decimal_string
 from audit.events import Body
@@ -14,8 +18,8 @@ from generator.card import ModelCard
 from generator.image import GeneratedImage
 from generator.request import ResolvedRequest
 from safety.duplicates.check import LISTED_WORK
-from safety.findings import Finding, decimal
-from safety.policy import Decision
+from safety.findings import Finding, Outcome, decimal
+from safety.policy import Decision, Policy
 
 if TYPE_CHECKING:
     from api.marking import ReadBack
@@ -41,6 +45,7 @@ def received(
     card: ModelCard,
     inputs: Sequence[records.Input],
     idempotency_key: str | None,
+    policy: Policy,
 ) -> Body:
     """A request was accepted."""
     return events.Received(
@@ -60,7 +65,9 @@ def received(
             **_changes(request),
         ),
         model=records.Model(id=card.id, digest=card.digest, engine=card.engine),
+        details={"build": build_name()},
         idempotency_key=hashlib.sha256(idempotency_key.encode()).hexdigest() if idempotency_key else None,
+        policy=records.Policy(id=policy.id, version=str(policy.version), digest=policy.digest),
     )
 
 
@@ -69,7 +76,17 @@ def refused(decision: Decision, findings: Sequence[Finding], *, stage: str | Non
     return events.Refused(
         stage=stage or decision.stage.value,
         decision=_decision(decision),
-        findings=_findings(findings),
+        findings=recorded_findings(findings),
+        policy=_policy(decision),
+    )
+
+
+def quarantined(decision: Decision, findings: Sequence[Finding], *, stage: str | None = None) -> Body:
+    """The fixed core refused suspected child-abuse material; evidence, which may quote it, is left out."""
+    return events.Quarantined(
+        stage=stage or decision.stage.value,
+        decision=_decision(decision),
+        findings=tuple(replace(finding, evidence={}) for finding in recorded_findings(findings)),
         policy=_policy(decision),
     )
 
@@ -77,17 +94,21 @@ def refused(decision: Decision, findings: Sequence[Finding], *, stage: str | Non
 def held(
     decision: Decision,
     findings: Sequence[Finding],
-    objects: Sequence[records.ObjectReference] = (),
     *,
-    stage: str | None = None,
+    stage: str,
+    review: str,
+    expires_at: datetime,
+    image_sha256: str | None,
 ) -> Body:
-    """The policy holds the prompt, an input or an image for review; `stage` as in `refused`."""
+    """The policy holds the prompt, an input or an image for review."""
     return events.Held(
-        stage=stage or decision.stage.value,
+        stage=stage,
         decision=_decision(decision),
-        findings=_findings(findings),
+        findings=recorded_findings(findings),
         policy=_policy(decision),
-        objects=tuple(objects),
+        review=review,
+        image_sha256=image_sha256,
+        expires_at=expires_at,
     )
 
 
@@ -96,38 +117,30 @@ def failed(step: str, cause: str) -> Body:
     return events.Failed(stage=step, error=cause.split(":", 1)[0][:200], message=cause[:2000])
 
 
-def released(
+def release_facts(
     *,
-    published: Published,
-    image: GeneratedImage,
     request: ResolvedRequest,
+    image: GeneratedImage,
     inputs: Sequence[records.Input],
     origin: str,
-    image_format: str,
     decision: Decision,
     findings: Sequence[Finding],
     read_back: ReadBack,
-    stored: records.ObjectReference,
     prompt: records.VaultReference,
     actor: records.VaultReference,
     tenant: str,
     card: ModelCard,
-) -> Body:
-    """An image may leave."""
-    return events.Released(
-        image_sha256=hashlib.sha256(published.data).hexdigest(),
-        media_type=MEDIA_TYPES[image_format],
+) -> ReleaseFacts:
+    """What the release of an examined image will say, before it is signed."""
+    return ReleaseFacts(
+        task=request.task,
         width=image.width,
         height=image.height,
         origin=origin,
-        task=request.task,
         inputs=tuple(inputs),
-        credential=published.credential,
-        fingerprint=published.fingerprint.iscc,
-        perceptual_hash=published.fingerprint.phash,
         decision=_decision(decision),
-        findings=_findings(findings),
         policy=_policy(decision),
+        findings=recorded_findings(findings),
         model=records.Model(id=card.id, digest=card.digest, engine=card.engine),
         sampling=records.Sampling(
             width=image.width,
@@ -153,7 +166,56 @@ def released(
         prompt=prompt,
         actor=actor,
         tenant=tenant,
+    )
+
+
+def released(
+    facts: ReleaseFacts,
+    published: Published,
+    image_format: str,
+    stored: records.ObjectReference,
+    *,
+    review: str | None = None,
+) -> Body:
+    """An image may leave; `review` is the event by which a person approved it, where one did."""
+    return events.Released(
+        image_sha256=hashlib.sha256(published.data).hexdigest(),
+        media_type=MEDIA_TYPES[image_format],
+        width=facts.width,
+        height=facts.height,
+        origin=facts.origin,
+        task=facts.task,
+        inputs=facts.inputs,
+        credential=published.credential,
+        fingerprint=published.fingerprint.iscc,
+        perceptual_hash=published.fingerprint.phash,
+        decision=facts.decision if review is None else replace(facts.decision, outcome="release"),
+        findings=facts.findings,
+        policy=facts.policy,
+        model=facts.model,
+        sampling=facts.sampling,
+        watermark=facts.watermark,
+        nearest_reference=facts.nearest_reference,
+        prompt=facts.prompt,
+        actor=facts.actor,
+        tenant=facts.tenant,
         objects=(stored,),
+        review=review,
+    )
+
+
+def finding_of(recorded: records.Finding) -> Finding:
+    """A recorded finding as the policy reads it."""
+    return Finding(
+        check=recorded.check,
+        version=recorded.version,
+        category=recorded.category,
+        score=float(recorded.score or 0),
+        threshold=float(recorded.threshold or 0),
+        outcome=Outcome(recorded.outcome),
+        evidence=recorded.evidence,
+        model_digest=recorded.model_digest,
+        elapsed_s=float(recorded.elapsed_ms or 0) / 1000,
     )
 
 
@@ -181,7 +243,8 @@ def _nearest(findings: Sequence[Finding]) -> records.NearestReference | None:
     return None
 
 
-def _findings(findings: Sequence[Finding]) -> tuple[records.Finding, ...]:
+def recorded_findings(findings: Sequence[Finding]) -> tuple[records.Finding, ...]:
+    """Findings as events keep them."""
     return tuple(
         records.Finding(
             check=finding.check,

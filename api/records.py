@@ -24,7 +24,8 @@ SHORT_ID_BITS = 56
 _PREFIX = "rec_"
 _RECORD_ID = re.compile(r"rec_[0-9a-f]{32}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")  # visible ASCII, 1 to 255
-_FINISHED_WITH_RESULT = frozenset({"released", "held", "refused"})
+_FINISHED_WITH_RESULT = frozenset({"released", "held", "refused", "quarantined"})
+_CAN_RUN_AGAIN = frozenset({"held", "abandoned", "failed"})
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -145,6 +146,43 @@ class RecordStore:
                 record_id=record_ids[0],
             )
 
+    def decide(
+        self, connection: Connection, record_ids: Sequence[str], state: str, *, image_sha256: str | None = None
+    ) -> None:
+        """Move held records to their final state, in the transaction that writes the reviewer's event.
+
+        Raises:
+            AttemptLostError: a record is not held any more.
+        """
+        decided = connection.execute(
+            update(records)
+            .where(records.c.record_id.in_(record_ids), records.c.state == "held")
+            .values(state=state, image_sha256=image_sha256)
+        )
+        if decided.rowcount != len(record_ids):
+            raise AttemptLostError("this record is not held any more", record_id=record_ids[0])
+
+    def reopen(self, connection: Connection, parent_id: str) -> list[Record]:
+        """Open all records of a request for this process: one that is held, or that ended without a result.
+
+        Raises:
+            AttemptLostError: the request runs, or has a result.
+        """
+        before = list(connection.scalars(select(records.c.state).where(records.c.parent_id == parent_id)))
+        rows = connection.execute(
+            update(records)
+            .where(records.c.parent_id == parent_id, records.c.state.in_(_CAN_RUN_AGAIN))
+            .values(
+                state="open",
+                lease_owner=self._owner,
+                lease_expires_at=func.clock_timestamp() + self._lease,
+            )
+            .returning(records)
+        ).all()
+        if len(rows) != len(before):
+            raise AttemptLostError("this request runs already, or has ended", record_id=parent_id)
+        return sorted((_record(row) for row in rows), key=lambda record: record.position)
+
     def expire(self, connection: Connection) -> list[Record]:
         """Close every open record whose lease has expired as abandoned; the caller writes the events."""
         rows = connection.execute(
@@ -186,6 +224,27 @@ class RecordStore:
         statement = select(records).order_by(records.c.created_at.desc(), records.c.position).limit(limit)
         if tenant is not None:
             statement = statement.where(records.c.tenant == tenant)
+        with unavailable_when_away(), self._engine.connect() as connection:
+            return [_record(row) for row in connection.execute(statement)]
+
+    def opened(
+        self,
+        *,
+        until: datetime,
+        since: datetime | None = None,
+        tenant: str | None = None,
+        states: Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> list[Record]:
+        """Records opened from `since`, inclusive, to `until`, exclusive, oldest first."""
+        statement = select(records).where(records.c.created_at < until)
+        if since is not None:
+            statement = statement.where(records.c.created_at >= since)
+        if tenant is not None:
+            statement = statement.where(records.c.tenant == tenant)
+        if states is not None:
+            statement = statement.where(records.c.state.in_(states))
+        statement = statement.order_by(records.c.created_at, records.c.parent_id, records.c.position).limit(limit)
         with unavailable_when_away(), self._engine.connect() as connection:
             return [_record(row) for row in connection.execute(statement)]
 

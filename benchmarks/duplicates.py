@@ -4,7 +4,8 @@
 
 References: the photographs of bsds-val, among them every distractor (bsds-train, imagenet-sample). Queries:
 each reference under each transformation. A copy is found if its own reference is within the match distance.
-A false match is any unrelated picture within it.
+A false match is any unrelated picture within it. `--rates` also writes the counts that the product states beside every
+verdict of this check.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from benchmarks.error_rates import write_error_rates
 from benchmarks.machine import machine
+from safety.duplicates.check import DECLARATION, LISTED_WORK
 from safety.duplicates.hashes import INFORMATION_MIN, perceptual_hash
 from safety.duplicates.matches import MATCH_DISTANCE_BITS
+from safety.measurements import ErrorCount
 
 Pixels = NDArray[np.uint8]
 Bits = NDArray[np.bool_]
@@ -109,8 +113,9 @@ def _largest_distance(unrelated: NDArray[np.int64], rate: float) -> int:
     return int(nearest[int(rate * len(nearest))]) - 1
 
 
-def table(data: Path) -> str:
-    """The whole result as Markdown."""
+def table(data: Path) -> tuple[str, list[ErrorCount]]:
+    """The whole result as Markdown, and the shipped check's errors counted."""
+    counts: list[ErrorCount] = []
     references = _load(data / "bsds-val", "*.jpg")
     distractors = _load(data / "bsds-train", "*.jpg") + _load(data / "imagenet-sample")
     scenes, shown = _flat_scenes(200)
@@ -128,6 +133,11 @@ def table(data: Path) -> str:
             transformation: float((np.diag(_distances([hash_of(image) for image in images], hashed)) <= limit).mean())
             for transformation, images in queries.items()
         }
+        if ours:
+            counts += [
+                ErrorCount("miss", LISTED_WORK, f"copies: {one}", len(images), round(len(images) * (1 - recall)))
+                for (one, images), recall in zip(queries.items(), columns[name].values(), strict=True)
+            ]
         seconds[name] = (time.perf_counter() - started) / (len(queries) * len(references))
         flat = [hash_of(image) for image in scenes]
         among_scenes = _distances(flat, flat)
@@ -142,6 +152,9 @@ def table(data: Path) -> str:
             ("flat scenes of other objects", among_others),
         ):
             nearest = distances.min(axis=1)
+            if ours:
+                matched = int((nearest <= limit).sum())
+                counts.append(ErrorCount("false_alarm", LISTED_WORK, label, len(distances), matched))
             distributions.append(
                 f"| {name} | {label} | {len(distances)} x {distances.shape[1]} | {nearest.min()} | "
                 f"{int(np.percentile(nearest, 1))} | {int(np.median(nearest))} | "
@@ -201,7 +214,7 @@ def table(data: Path) -> str:
         ),
         "",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines), counts
 
 
 def main() -> None:
@@ -209,11 +222,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with bsds-val, bsds-train, imagenet-sample")
     parser.add_argument("--output", type=Path, help="Markdown file to write")
+    parser.add_argument("--rates", action="store_true", help="write safety/measured/image.duplicates.json")
     options = parser.parse_args()
-    result = table(options.data)
+    result, counts = table(options.data)
     print(result)
     if options.output is not None:
         options.output.write_text(result, encoding="utf-8")
+    if options.rates:
+        write_error_rates(DECLARATION, counts, "python -m benchmarks.duplicates")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """False alarms and misses of the image quality check, by material, and its cost.
 
-python -m benchmarks.image_quality --data ../shared/data/images --output benchmarks/results/image_quality.md
+python -m benchmarks.image_quality --data ../shared/data/images --output benchmarks/results/image_quality.md --rates
+
+`--rates` also writes the counts that the product states beside every verdict of this check.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.error_rates import write_error_rates
 from benchmarks.machine import machine
 from safety import Outcome
-from safety.image.quality import QualityCheck, measure
+from safety.image.quality import DECLARATION, QUALITY, QualityCheck, measure
+from safety.measurements import ErrorCount
 
 Pixels = NDArray[np.uint8]
 
@@ -74,9 +78,10 @@ def _failures() -> dict[str, list[Pixels]]:
     }
 
 
-def table(data: Path) -> str:
-    """The whole result as Markdown."""
+def table(data: Path) -> tuple[str, list[ErrorCount]]:
+    """The whole result as Markdown, and its errors counted."""
     check = QualityCheck()
+    counts: list[ErrorCount] = []
     lines = [
         "# Failed pictures",
         "",
@@ -96,6 +101,7 @@ def table(data: Path) -> str:
             blocked += check.examine(pixels)[0].outcome is Outcome.BLOCK
             found = measure(pixels)
             measures.append((found.deviation, found.fine_structure, found.coarse_structure, -found.clipped_share))
+        counts.append(ErrorCount("false_alarm", QUALITY, name, len(measures), blocked))
         least = np.array(measures).min(axis=0)
         lines.append(
             f"| {name} | {len(measures)} | {blocked} | {least[0]:.1f} | {least[1]:.2f} | {least[2]:.2f} | "
@@ -111,6 +117,7 @@ def table(data: Path) -> str:
     for name, failures in _failures().items():
         findings = [check.examine(pixels)[0] for pixels in failures]
         blocked = sum(finding.outcome is Outcome.BLOCK for finding in findings)
+        counts.append(ErrorCount("miss", QUALITY, name, len(findings), len(findings) - blocked))
         faults = ", ".join(sorted({str(finding.evidence["fault"]) for finding in findings}))
         lines.append(f"| {name} | {len(findings)} | {blocked} | {faults} |")
     pixels = _noise(0, 1)
@@ -119,7 +126,7 @@ def table(data: Path) -> str:
         check.examine(pixels)
     milliseconds = 1000 * (time.process_time() - started) / 20
     lines += ["", f"Cost: {milliseconds:.1f} core-milliseconds for 512x512.", ""]
-    return "\n".join(lines)
+    return "\n".join(lines), counts
 
 
 def main() -> None:
@@ -127,11 +134,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with real, cleared and generated")
     parser.add_argument("--output", type=Path, help="Markdown file to write")
+    parser.add_argument("--rates", action="store_true", help="write safety/measured/image.quality.json")
     options = parser.parse_args()
-    result = table(options.data)
+    result, counts = table(options.data)
     print(result)
     if options.output is not None:
         options.output.write_text(result, encoding="utf-8")
+    if options.rates:
+        write_error_rates(DECLARATION, counts, "python -m benchmarks.image_quality")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, literal, or_, select
 
 from audit.database import database_errors
 from audit.events import EventId
@@ -18,7 +18,7 @@ from audit.ledger.checkpoint import Checkpoint, verify
 from audit.ledger.keys import LedgerPublicKey
 from audit.ledger.merkle import consistency_proof, inclusion_proof
 from audit.reader import StoredEvent
-from audit.tables import audit_events, ledger_leaves
+from audit.tables import audit_events, ledger_checkpoints, ledger_leaves, ledger_stamps
 
 EVENT_FORMAT = "imprimatur-event/1"
 CONSISTENCY_FORMAT = "imprimatur-consistency/1"
@@ -144,6 +144,34 @@ class EvidenceReader:
         """The newest stored checkpoint, its signature verified."""
         with database_errors("read the newest checkpoint"), self._snapshot() as connection:
             return _newest(connection, self.public_key)
+
+    def newest_stamp(self) -> Stamp | None:
+        """The time stamp on the newest checkpoint that a third party stamped.
+
+        Raises:
+            CheckpointError: that checkpoint is not signed by the log's key.
+        """
+        query = (
+            select(
+                ledger_checkpoints.c.note, ledger_stamps.c.response, ledger_stamps.c.time, ledger_stamps.c.authority
+            )
+            .join_from(ledger_stamps, ledger_checkpoints, ledger_stamps.c.size == ledger_checkpoints.c.size)
+            .order_by(ledger_stamps.c.size.desc(), ledger_stamps.c.time)
+            .limit(1)
+        )
+        with database_errors("read the newest time stamp"), self._snapshot() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        note, response, time, authority = row
+        return Stamp(verify(note, self.public_key), bytes(response), time.astimezone(UTC), authority)
+
+    def mentioning(self, texts: Sequence[str], since: datetime) -> list[StoredEvent]:
+        """Events that belong to no record and whose private part holds one of `texts` (ids), since a time."""
+        if not texts:
+            return []
+        holds = [func.position(literal(text.encode()).op("IN")(audit_events.c.private)) > 0 for text in texts]
+        return list(self._stream(audit_events.c.record_id.is_(None), audit_events.c.time >= since, or_(*holds)))
 
     def consistency(self, old: Checkpoint, new: Checkpoint) -> bytes:
         """Proof that `new` extends `old`, as a file of the bundle."""

@@ -18,9 +18,9 @@ Step = Literal["hour", "day", "week", "month"]
 
 NORMAL_95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 MATCHED_OUTCOMES = frozenset({"flag", "block"})
-_FINAL_KINDS = ("released", "held", "refused", "failed", "abandoned")
+_FINAL_KINDS = ("released", "held", "refused", "quarantined", "failed", "abandoned")
 _SERIES = ("requests", "released", "held", "refused", "failed")
-_STOPPED_KINDS = frozenset({"refused", "held"})
+_STOPPED_KINDS = frozenset({"refused", "quarantined", "held"})
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class _Counter:
     def _count(self, kind: str, fields: Mapping[str, Any]) -> None:
         counts = self._counts
         match kind:
-            case "refused":
+            case "refused" | "quarantined":
                 for category in _reasons(fields, "refuse") or {"no category"}:
                     counts["refusals"][f"{fields.get('stage')}: {category}"] += 1
             case "held":
@@ -126,8 +126,8 @@ class _Counter:
             case _ if kind.startswith("review"):
                 outcome = fields.get("outcome") or fields.get("decision") or kind
                 counts["reviews"][str(_at(outcome, "outcome") or outcome)] += 1
-            case _ if kind.endswith(("_burst", "_failed", "_refused")):
-                counts["incidents"][kind.replace("_", " ")] += 1
+            case "login_failures":
+                counts["incidents"]["bursts of failed logins"] += 1
 
     def _findings(self, parent: str, fields: Mapping[str, Any]) -> None:
         findings = fields.get("findings")

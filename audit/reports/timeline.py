@@ -9,8 +9,14 @@ from audit.events import KINDS
 from audit.reports.content import DecisionStatement, Fact, HumanAct, TimelineEntry, Verdict
 from audit.reports.evidence import ProvedEvent
 
-AUTOMATIC_KINDS = frozenset({"refused", "held", "failed", "abandoned", "released", "rejected", "verified"})
-"""Events that the program writes on its own. Everything else says that somebody did something."""
+AUTOMATIC_KINDS = frozenset(
+    {
+        "refused", "quarantined", "held", "failed", "abandoned", "released", "rejected", "verified", "moderated",
+        "login_failures", "key_destroyed",
+    }
+)  # fmt: skip
+"""Events that the program writes on its own. Any other says that somebody acted, unless it names nobody who could
+have been named."""
 
 ACTOR_FIELDS = ("reviewer", "actor", "by")
 MAX_VALUE_CHARACTERS = 400
@@ -127,7 +133,8 @@ def human_acts(
 ) -> list[HumanAct]:
     """What a person did according to an event. Says nothing about authorship."""
     event = proved.event
-    if event.kind in AUTOMATIC_KINDS:
+    names_nobody = any(name in fields and fields[name] is None for name in ACTOR_FIELDS)
+    if event.kind in AUTOMATIC_KINDS or names_nobody:
         return []
     who = actor(fields, actor_of)
 
