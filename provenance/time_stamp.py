@@ -24,7 +24,8 @@ class TimeStampAuthority:
 
     After a failure it is not asked again for `retry_after_s` seconds, so that an authority that hangs does not slow
     every image down. With `required`, whoever signs fails instead of signing without a stamp. With `trust_pem`, the
-    authority's certificate must lead to one of these anchors, which is checked on first contact.
+    authority's certificate must lead to one of the anchors that it gives, which is checked on first contact and
+    whenever the anchors have changed.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class TimeStampAuthority:
         url: str,
         *,
         required: bool = False,
-        trust_pem: str | None = None,
+        trust_pem: Callable[[], str] | None = None,
         timeout_s: float = TIMEOUT_S,
         retry_after_s: float = RETRY_AFTER_S,
         monotonic: Callable[[], float] = time.monotonic,
@@ -46,7 +47,7 @@ class TimeStampAuthority:
         self._lock = threading.Lock()
         self._away_until = float("-inf")
         self._problem = ""
-        self._is_trusted = trust_pem is None
+        self._trusted_under: str | None = None
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
 
     @property
@@ -97,16 +98,17 @@ class TimeStampAuthority:
         return TimeStampError(self._problem)
 
     def _require_trusted(self) -> None:
+        anchors = None if self._trust_pem is None else self._trust_pem()
         with self._lock:
-            trust_pem = None if self._is_trusted else self._trust_pem
-        if trust_pem is None:
+            is_known = self._trusted_under == anchors
+        if anchors is None or is_known:
             return
         try:
-            self._within_time(lambda url: require_member(url, trust_pem, self._timeout_s))
+            self._within_time(lambda url: require_member(url, anchors, self._timeout_s))
         except TimeStampError as error:
             raise self._failed(f"was not accepted ({error})") from error
         with self._lock:
-            self._is_trusted = True
+            self._trusted_under = anchors
 
 
 def require_member(url: str, trust_pem: str, timeout_s: float) -> None:

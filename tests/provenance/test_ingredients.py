@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from provenance.credential import SignedImage, ingredient_thumbnails, sign_credential, without_thumbnails
+from provenance.credential import SignedImage, sign_credential
 from provenance.encode import thumbnail_jpeg
 from provenance.errors import IngredientError
 from provenance.ingredients import Ingredient, Relationship
 from provenance.reader import read_credential
 from provenance.signer import PemSigner
+from provenance.update_manifest import Update, ingredient_thumbnails, updated_store
 from provenance.vocabulary import COMPOSITE_WITH_TRAINED_ALGORITHMIC_MEDIA, TRAINED_ALGORITHMIC_MEDIA
 from tests.provenance.pictures import decoded, description, encoded, now, textured
 
@@ -149,9 +150,7 @@ def test_what_strangers_get_has_no_thumbnail_of_an_ingredient(signer: PemSigner,
     assert used.thumbnail_jpeg is not None
 
     hidden = ingredient_thumbnails(image.report)
-    public = without_thumbnails(
-        image.data, image_format, hidden, signer, when="2026-11-22T12:00:00Z", system="S", system_version="1"
-    )
+    public = updated_store(image.data, image_format, Update("S", "1", now(), hidden), signer)
 
     assert used.thumbnail_jpeg in image.manifest_store
     assert used.thumbnail_jpeg not in public.manifest_store

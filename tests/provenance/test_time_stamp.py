@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from provenance.credential import SignedImage, sign_credential, stamp_later
+from provenance.credential import SignedImage, sign_credential
 from provenance.errors import SigningFailedError, TimeStampError
 from provenance.reader import read_credential
 from provenance.signer import PemSigner
 from provenance.time_stamp import TimeStampAuthority
 from provenance.trust import TrustList
+from provenance.update_manifest import Update, updated_store
 from tests.provenance.pictures import description, encoded, now, textured
 from tests.timestamp_authority import Fault, TimestampAuthority, is_available
 
@@ -45,7 +46,7 @@ def codes(image: bytes, trust: TrustList | None, image_format: str = "png") -> s
 def test_a_stamped_signature_carries_the_authoritys_time(
     signer: PemSigner, tsa: TimestampAuthority, trust: TrustList
 ) -> None:
-    authority = TimeStampAuthority(tsa.url, trust_pem=tsa.root.read_text())
+    authority = TimeStampAuthority(tsa.url, trust_pem=tsa.root.read_text)
 
     image = signed(signer, authority)
 
@@ -68,6 +69,16 @@ def test_a_stamp_of_an_unlisted_authority_is_told_as_such(
     assert not report.signer.time_is_trusted
 
 
+def test_an_authority_whose_anchor_was_withdrawn_is_not_used_any_more(
+    signer: PemSigner, tsa: TimestampAuthority, development_trust: TrustList
+) -> None:
+    anchors = {"pem": tsa.root.read_text()}
+    authority = TimeStampAuthority(tsa.url, trust_pem=lambda: anchors["pem"])
+    assert signed(signer, authority).time_stamp == "stamped"
+    anchors["pem"] = development_trust.anchors_pem
+    assert signed(signer, authority).time_stamp == "pending"
+
+
 def test_an_anchor_for_time_stamps_makes_no_signer_trusted(
     signer: PemSigner, development_trust: TrustList, tsa: TimestampAuthority
 ) -> None:
@@ -81,7 +92,7 @@ def test_an_anchor_for_time_stamps_makes_no_signer_trusted(
 def test_an_authority_that_is_not_on_the_list_is_refused(
     signer: PemSigner, tsa: TimestampAuthority, development_trust: TrustList
 ) -> None:
-    authority = TimeStampAuthority(tsa.url, required=True, trust_pem=development_trust.anchors_pem)
+    authority = TimeStampAuthority(tsa.url, required=True, trust_pem=lambda: development_trust.anchors_pem)
     with pytest.raises(TimeStampError, match="does not lead to the list of trusted time-stamp authorities"):
         signed(signer, authority)
 
@@ -139,17 +150,16 @@ def test_the_repositorys_copy_is_stamped_later_by_an_update_manifest(
 ) -> None:
     released = signed(signer, None, image_format)
 
-    later = stamp_later(
-        released.data, image_format, signer, TimeStampAuthority(tsa.url), system="Imprimatur", system_version="0.1.0"
-    )
+    update = Update("Imprimatur", "0.1.0", now())
+    later = updated_store(released.data, image_format, update, signer, TimeStampAuthority(tsa.url))
 
     report = read_credential(released.data, image_format, trust, manifest_store=later.manifest_store)
     assert report.state == "trusted"
     assert later.manifest_label != released.manifest_label
     store: Any = json.loads(report.raw_json)
-    update = store["manifests"][later.manifest_label]
-    assert [one["active_manifest"] for one in update["ingredients"]] == [released.manifest_label]
-    stamp = next(entry["data"] for entry in update["assertions"] if entry["label"] == "c2pa.time-stamp")
+    added = store["manifests"][later.manifest_label]
+    assert [one["active_manifest"] for one in added["ingredients"]] == [released.manifest_label]
+    stamp = next(entry["data"] for entry in added["assertions"] if entry["label"] == "c2pa.time-stamp")
     assert set(stamp) == {released.manifest_label}
     # What the credential says of the content is what the first manifest said.
     assert report.unique_id == released.report.unique_id
@@ -162,6 +172,4 @@ def test_the_repositorys_copy_is_stamped_later_by_an_update_manifest(
 def test_a_later_stamp_fails_when_the_authority_is_away(signer: PemSigner, tsa: TimestampAuthority) -> None:
     released = signed(signer, None)
     with tsa.failing(Fault.UNAVAILABLE), pytest.raises(TimeStampError):
-        stamp_later(
-            released.data, "png", signer, TimeStampAuthority(tsa.url), system="Imprimatur", system_version="0.1.0"
-        )
+        updated_store(released.data, "png", Update("Imprimatur", "0.1.0", now()), signer, TimeStampAuthority(tsa.url))
