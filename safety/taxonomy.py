@@ -23,6 +23,8 @@ class Category:
     learnt: bool = False
 
 
+LANGUAGE_CATEGORY = "language"
+
 TAXONOMY: tuple[Category, ...] = (
     Category(
         "sexual",
@@ -104,6 +106,7 @@ TAXONOMY: tuple[Category, ...] = (
         ("child sexual exploitation",),
         ("Sexual",),
     ),
+    Category("person", "a person is to be depicted; never a ground by itself"),
     Category("minor_sign", "a word or an age that says a minor may be depicted; never a ground by itself"),
     Category("public_figure", "a real public figure is named or plainly meant; who may be depicted is for a policy"),
     Category(
@@ -131,7 +134,7 @@ TAXONOMY: tuple[Category, ...] = (
         (),
     ),
     Category("drugs", "making, growing or selling illegal drugs", ("illicit",), ("non-violent crimes",), ()),
-    Category("language", "the prompt is in a language that the classifier was not measured on"),
+    Category(LANGUAGE_CATEGORY, "the prompt is in a language that the classifier was not measured on"),
 )
 """Everything a prompt check may find. `docs/taxonomy.md` prints this table; a test compares the two."""
 

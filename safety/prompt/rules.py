@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,25 +9,19 @@ from dataclasses import dataclass, field
 
 from safety.checks import CheckDeclaration, Stage
 from safety.core import MINOR_SIGN, SEXUAL, SEXUAL_MINORS
+from safety.errors import CheckConfigurationError
 from safety.findings import Finding, JsonValue, Outcome
+from safety.prompt.ages import names_age_below_18
 from safety.prompt.canonical import boldest_reading, canonicalise
 from safety.prompt.term_files import TermFile, TermRule, normalise, shipped_terms
+from safety.taxonomy import LANGUAGE_CATEGORY, TAXONOMY
 
 DECLARATION = CheckDeclaration(
     id="prompt.rules",
-    version="1",
+    version="2",
     stage=Stage.PROMPT,
-    categories=(
-        SEXUAL_MINORS,
-        MINOR_SIGN,
-        SEXUAL,
-        "violence",
-        "self_harm",
-        "hate",
-        "illegal_acts",
-        "deception",
-    ),
-    summary="Terms in data files, as whole words, after the canonicaliser; sexual terms beside a minor.",
+    categories=tuple(category.name for category in TAXONOMY if category.name != LANGUAGE_CATEGORY),
+    summary="Terms with context in data files, as whole words, after the canonicaliser; sexual terms beside a minor.",
     measured_on="dev prompts of OVERT, I2P, ImageReward and T2I-CompBench, per source, with evasions",
     measured_in="benchmarks/results/prompt_safety.md",
     adjustable=False,
@@ -38,20 +31,15 @@ BLOCK_SCORE, FLAG_SCORE = 1.0, 0.5
 COMBINATION_ID = "sexual-with-minor-sign"
 AGE_ID = "age-below-18"
 
-_NUMBER = (
-    r"(?:[1-9]|1[0-7]|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
-    r"sixteen|seventeen)"
-)
-_AGE_BELOW_18 = re.compile(
-    rf" {_NUMBER} (?:(?:years?|yrs?) olds?|y o|yo|ans) | (?:[1-9]|1[0-7])(?:yo|yrs?) | aged? (?:of )?{_NUMBER} "
-)
+_TERMS, _UNLESS = 0, -1
+"""Lists of a rule: its terms, what lifts it; those beside are 1, 2 and so on."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What one term stands for."""
+    """What one term stands for: (number of the rule, list of the rule) of each that has it."""
 
-    rules: list[TermRule] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
     neutral: bool = False
     fiction: bool = False
 
@@ -62,16 +50,20 @@ class PromptRules:
     declaration = DECLARATION
 
     def __init__(self, term_files: Sequence[TermFile]) -> None:
+        """Raises `CheckConfigurationError` for a rule of a category that is not in the taxonomy."""
         import ahocorasick
 
         self._digest = ",".join(f.digest for f in term_files)
         self._files: list[JsonValue] = [f"{f.source}@{f.version}" for f in term_files]
+        self._rules = [rule for term_file in term_files for rule in term_file.rules]
         self._automaton = ahocorasick.Automaton()
+        _require_known_categories(term_files)
         entries: dict[str, _Entry] = {}
+        for number, rule in enumerate(self._rules):
+            for place, terms in ((_TERMS, rule.terms), (_UNLESS, rule.unless), *enumerate(rule.beside, start=1)):
+                for term in terms:
+                    entries.setdefault(term, _Entry()).places.append((number, place))
         for term_file in term_files:
-            for rule in term_file.rules:
-                for term in rule.terms:
-                    entries.setdefault(term, _Entry()).rules.append(rule)
             for term in term_file.neutral:
                 entries.setdefault(term, _Entry()).neutral = True
             for term in term_file.fiction:
@@ -83,7 +75,7 @@ class PromptRules:
     @classmethod
     def shipped(cls, more: Iterable[TermFile] = ()) -> PromptRules:
         """The shipped terms, and `more` files of the operator."""
-        return cls([shipped_terms(), *more])
+        return cls([*shipped_terms(), *more])
 
     def examine(self, prompt: str) -> list[Finding]:
         """One finding per category found, and one for sexual content with a minor in any case."""
@@ -97,30 +89,34 @@ class PromptRules:
         started = time.perf_counter()
         canonical = canonicalise(prompt)
         readings = dict.fromkeys(normalise(text) for text in (prompt, canonical.text, boldest_reading(canonical.text)))
-        hits = self._hits(readings)
-        if any(hits.get(SEXUAL, ())) and any(hits.get(MINOR_SIGN, ())):
+        hits: dict[str, dict[str, Outcome]] = {}
+        for reading in readings:
+            self._add_hits(hits, reading)
+        if hits.get(SEXUAL) and hits.get(MINOR_SIGN):
             hits.setdefault(SEXUAL_MINORS, {})[COMBINATION_ID] = Outcome.BLOCK
         hits.setdefault(SEXUAL_MINORS, {})
         trace: list[JsonValue] = [f"{change.step}:{change.count}" for change in canonical.trace]
         elapsed_s = time.perf_counter() - started
         return [self._finding(category, rules, trace, elapsed_s) for category, rules in hits.items()]
 
-    def _hits(self, readings: Iterable[str]) -> dict[str, dict[str, Outcome]]:
-        """Rules that were found, by category, then by rule id."""
-        hits: dict[str, dict[str, Outcome]] = {}
-        for reading in readings:
-            found = [(end - length + 1, end, entry) for end, (length, entry) in self._automaton.iter(reading)]
-            neutral = [(start, end) for start, end, entry in found if entry.neutral]
-            fiction = any(entry.fiction for _, _, entry in found)
-            for start, end, entry in found:
-                if any(first <= start and end <= last for first, last in neutral):
-                    continue
-                for rule in entry.rules:
-                    outcome = Outcome.FLAG if rule.softened and fiction else rule.outcome
-                    hits.setdefault(rule.category, {})[rule.id] = outcome
-            if _AGE_BELOW_18.search(reading):
-                hits.setdefault(MINOR_SIGN, {})[AGE_ID] = Outcome.FLAG
-        return hits
+    def _add_hits(self, hits: dict[str, dict[str, Outcome]], reading: str) -> None:
+        """Adds to `hits` the rules that `reading` meets: by category, then by rule id; the severest outcome stays."""
+        found = [(end - length + 1, end, entry) for end, (length, entry) in self._automaton.iter(reading)]
+        neutral = [(start, end) for start, end, entry in found if entry.neutral]
+        fiction = any(entry.fiction for _, _, entry in found)
+        places: dict[int, set[int]] = {}
+        for start, end, entry in found:
+            if not any(first <= start and end <= last for first, last in neutral):
+                for number, place in entry.places:
+                    places.setdefault(number, set()).add(place)
+        for number, met in places.items():
+            rule = self._rules[number]
+            if _UNLESS not in met and len(met) == 1 + len(rule.beside):
+                outcome = Outcome.FLAG if rule.softened and fiction else rule.outcome
+                earlier = hits.setdefault(rule.category, {}).get(rule.id)
+                hits[rule.category][rule.id] = earlier if earlier is Outcome.BLOCK else outcome
+        if names_age_below_18(reading):
+            hits.setdefault(MINOR_SIGN, {})[AGE_ID] = Outcome.FLAG
 
     def _finding(
         self, category: str, rules: Mapping[str, Outcome], trace: list[JsonValue], elapsed_s: float
@@ -141,3 +137,13 @@ class PromptRules:
             evidence={"rules": sorted(rules), "terms": self._files, "terms_sha256": self._digest, "undone": trace},
             elapsed_s=elapsed_s,
         )
+
+
+def _require_known_categories(term_files: Sequence[TermFile]) -> None:
+    for term_file in term_files:
+        for rule in term_file.rules:
+            if rule.category not in DECLARATION.categories:
+                raise CheckConfigurationError(
+                    f"{term_file.source}, rule {rule.id}: expected a category of docs/taxonomy.md "
+                    f"({', '.join(DECLARATION.categories)}), got {rule.category!r}"
+                )

@@ -34,7 +34,7 @@ def main() -> None:
     words = [word for word, _ in pieces if word.isascii() and word.isalpha() and len(word) > 1]
     words = [word for rank, word in enumerate(words) if rank < SHORT_RANK_MAX.get(len(word), len(words))]
     words += sorted(word for word, count in seen.items() if count >= PROMPTS_MIN)
-    terms = [word for rule in shipped_terms().rules for term in rule.terms for word in term.split()]
+    terms = [word for file in shipped_terms() for rule in file.rules for term in rule.terms for word in term.split()]
     words += sorted({word for word in terms if word.isascii() and word.isalpha() and len(word) > max(SHORT_RANK_MAX)})
     path = Path(__file__).parents[1] / "prompt" / "data" / "words.txt"
     path.write_text("\n".join(dict.fromkeys(words)) + "\n", encoding="utf-8")
