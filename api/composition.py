@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from api.decode_worker import DecodeWorker
     from api.generate import GenerationFlow
     from api.marking import Marking
+    from api.models import Models
     from api.policies import PolicyBook
     from api.publishing import Publisher
     from api.results import Results
+    from api.reviews import ReviewQueue
     from api.screening import Screening
     from api.sentence_encoder import LoadedEncoder
     from api.verify import VerificationFlow
@@ -157,6 +159,13 @@ class Imprimatur:
             return ModelCatalogue.from_files([EMBLEM_CARD, *further])
 
     @cached_property
+    def models(self) -> Models:
+        """Adding and checking models."""
+        from api.models import Models
+
+        return Models(lambda: self.catalogue, self.settings.model_cards_dir, self.append)
+
+    @cached_property
     def queue(self) -> GenerationQueue:
         """The line before the models."""
         from generator.serving import GenerationQueue
@@ -213,6 +222,13 @@ class Imprimatur:
         from api.results import Results
 
         return Results(self)
+
+    @cached_property
+    def reviews(self) -> ReviewQueue:
+        """What waits for a person."""
+        from api.reviews import ReviewQueue
+
+        return ReviewQueue(self, expiry_s=self.settings.review_expiry_s)
 
     @cached_property
     def generation(self) -> GenerationFlow:
@@ -280,7 +296,7 @@ class Imprimatur:
         engine.load()
         # Made here and not at first use, because two threads that ask at once would make two.
         _ = self.checks, self.marking, self.publisher, self.log, self.objects, self.decoder, self.results
-        _ = self.queue, self.generation, self.verification, self.screening
+        _ = self.queue, self.generation, self.verification, self.screening, self.reviews
 
     def local_caller(self) -> Caller:
         """Who uses the command line: the operator, with every role."""
@@ -424,6 +440,8 @@ class Imprimatur:
 
     def close(self) -> None:
         """Give everything back."""
+        if "reviews" in self.__dict__:
+            self.reviews.close()
         if "decoder" in self.__dict__:
             self.decoder.close()
         if "queue" in self.__dict__:

@@ -14,7 +14,7 @@ _COMMANDS = {
     "references": "The index of listed works: add, list, search, withdraw.",
     "watermark": "Embed a laboratory watermark, or detect watermarks.",
     "audit": "The audit log: records, proofs, receipts, checkpoints, fsck.",
-    "models": "List the models that may be used.",
+    "models": "The models that may be used: list, show, add, verify.",
     "keys": "API keys: create, list, revoke.",
     "serve": "Serve the HTTP API.",
     "demo": "The whole product in one run, on the embedded defaults.",

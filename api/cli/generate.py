@@ -16,6 +16,7 @@ from api.errors import InvalidInputError, OutputNotWrittenError
 if TYPE_CHECKING:
     from api.generate import ImageResult
 
+_SIDES = ("left", "top", "right", "bottom")
 _FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
 
@@ -29,52 +30,99 @@ class _Size(click.ParamType[tuple[int, int]]):
         return int(width), int(height)
 
 
+class _Sides(click.ParamType[dict[str, int]]):
+    name = "PIXELS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
+        if isinstance(value, dict):
+            return value
+        if value.isdecimal():
+            return dict.fromkeys(_SIDES, int(value))
+        sides: dict[str, int] = {}
+        for part in str(value).split(","):
+            side, _, pixels = part.strip().partition("=")
+            if side not in _SIDES or side in sides or not pixels.isdecimal():
+                self.fail(f"{value!r} is neither a number nor like left=128,bottom=64", param, ctx)
+            sides[side] = int(pixels)
+        return sides
+
+
 @click.command()
-@click.argument("prompt")
+@click.argument("prompt", default="")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write; default: the record's id."
 )
+@click.option("--task", help="text-to-image, image-to-image, inpaint, ...; default: what the other options ask for.")
+@click.option("--image", help="Picture to start from: a file or URL.")
+@click.option("--mask", help="Picture as large as the image, white where it is to be repainted: a file or URL.")
+@click.option("--strength", type=float, help="How much of the image is given up, 0 to 1.")
+@click.option("--extend", type=_Sides(), help="Pixels to add around the image: 64, or left=128,bottom=64.")
+@click.option("--scale", type=int, help="How many times to enlarge the image.")
 @click.option("--seed", type=int, help="Equal seeds give equal images; default: random.")
 @click.option("--size", type=_Size(), help="Width and height in pixels, as 512x512.")
 @click.option("--steps", type=int, help="Denoising steps.")
 @click.option("--guidance", type=float, help="Classifier-free guidance scale.")
-@click.option("--negative", "negative_prompt", help="What the image should not show.")
-@click.option("--model", help="Model of the catalogue; see `imprimatur models`.")
+@click.option("--scheduler", help="Sampling scheduler; see `imprimatur models show`.")
+@click.option("--negative-prompt", help="What the image should not show.")
+@click.option("--model", help="Model of the catalogue; see `imprimatur models list`.")
 @click.option("--count", type=int, default=1, show_default=True, help="Images, with the seeds N, N+1, ...")
 @json_option
 @reports_errors
 def command(
     prompt: str,
     output: Path | None,
+    task: str | None,
+    image: str | None,
+    mask: str | None,
+    strength: float | None,
+    extend: dict[str, int] | None,
+    scale: int | None,
     seed: int | None,
     size: tuple[int, int] | None,
     steps: int | None,
     guidance: float | None,
+    scheduler: str | None,
     negative_prompt: str | None,
     model: str | None,
     count: int,
     as_json: bool,
 ) -> None:
-    """Generate an image from PROMPT: checked, marked, signed and logged, with a receipt beside it."""
+    """Generate an image from PROMPT, or from a picture: checked, marked, signed and logged, with a receipt beside it.
+
+    With --image alone the picture is changed as a whole, with --mask inside the mask, with --extend it is continued
+    beyond its borders, with --scale enlarged. --task variation makes others like it.
+    """
     image_format = _format(output)
     with service() as opened:
         from tqdm import tqdm
 
         from api.generate import Order
+        from generator.canvas import Extension
         from generator.request import GenerationRequest
 
         request = GenerationRequest(
             prompt=prompt,
+            task=task or _task(image=image, mask=mask, extend=extend, scale=scale),
             negative_prompt=negative_prompt,
             width=size[0] if size else None,
             height=size[1] if size else None,
             steps=steps,
             guidance=guidance,
+            scheduler=scheduler,
+            strength=strength,
+            extend=Extension(**extend) if extend else None,
+            scale=scale,
             seed=seed,
             count=count,
             model=model,
         )
-        order = Order(request, opened.local_caller(), image_format or opened.settings.image_format)
+        order = Order(
+            request,
+            opened.local_caller(),
+            image_format or opened.settings.image_format,
+            image=opened.read_source(image) if image else None,
+            mask=opened.read_source(mask) if mask else None,
+        )
         with tqdm(desc="generating", unit="step", leave=False, disable=None, file=sys.stderr) as bar:
 
             def progress(done: int, total: int) -> None:
@@ -83,7 +131,7 @@ def command(
 
             result = opened.generation.run(order, progress=progress)
         files = [
-            write_image(image, output, order.image_format, several=len(result.images) > 1) for image in result.images
+            write_image(made, output, order.image_format, several=len(result.images) > 1) for made in result.images
         ]
     document = {
         "record_id": result.record_id,
@@ -110,6 +158,17 @@ def command(
         _print(document)
     if result.outcome.value != "release":
         sys.exit(EXIT_REFUSED)
+
+
+def _task(*, image: object, mask: object, extend: object, scale: object) -> str:
+    """What the pictures that were given ask for."""
+    if image is None:
+        return "text-to-image"
+    if mask is not None:
+        return "inpaint"
+    if extend is not None:
+        return "outpaint"
+    return "image-to-image" if scale is None else "upscale"
 
 
 def _format(output: Path | None) -> str | None:

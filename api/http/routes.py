@@ -1,4 +1,4 @@
-"""The routes. Handlers are plain functions: they run in worker threads while the event loop stays free."""
+"""The routes. Handlers that work run in worker threads, so that the event loop stays free."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from api.composition import Imprimatur
 from api.errors import InvalidInputError, RefusedError
 from api.fetching import fetch
 from api.generate import GenerationResult, ImageResult, Order
+from api.http.disconnect import while_connected
 from api.keys import Caller, Role
 from generator.request import LARGEST_COUNT, GenerationRequest
 from safety.policy import DecisionOutcome
@@ -54,6 +55,7 @@ class ImageGenerationBody(BaseModel):
     steps: int | None = None
     guidance: float | None = None
     negative_prompt: str | None = None
+    scheduler: str | None = None
 
     def order(self, caller: Caller, *, default_format: str, idempotency_key: str | None) -> Order:
         """The flow's order for this body."""
@@ -65,6 +67,7 @@ class ImageGenerationBody(BaseModel):
             height=height,
             steps=self.steps,
             guidance=self.guidance,
+            scheduler=self.scheduler,
             seed=self.seed,
             count=self.n or 1,
             model=self.model,
@@ -73,7 +76,7 @@ class ImageGenerationBody(BaseModel):
 
 
 @router.post("/images/generations")
-def generate_images(
+async def generate_images(
     body: ImageGenerationBody,
     opened: Services,
     who: Authenticated,
@@ -83,7 +86,12 @@ def generate_images(
     """Generate images in OpenAI's shape; each comes with its record and receipt under `imprimatur`."""
     who.require(Role.GENERATE)
     order = body.order(who, default_format=opened.settings.image_format, idempotency_key=idempotency_key)
-    result = opened.generation.run(order)
+    # With a key the client can come back for the result, so the request goes on without it.
+    result = await while_connected(
+        request,
+        lambda cancellation: opened.generation.run(order, cancellation=cancellation),
+        heed=idempotency_key is None,
+    )
     released = [image for image in result.images if image.outcome is DecisionOutcome.RELEASE]
     if not released:
         raise _nothing_released(result)
