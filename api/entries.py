@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from api.drafts import ReleaseFacts
 from api.build import build_name
+from api.drafts import ReleaseFacts
 from audit import events, records
 from audit.canonical import decimal_string
 from audit.events import Body

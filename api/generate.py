@@ -7,32 +7,36 @@ import dataclasses
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from api import entries, inputs
 from api.boundaries import unavailable
 from api.decoding import decode
+from api.drafts import Draft, HeldRequest
 from api.errors import (
     BusyError,
+    ConfigurationError,
     GenerationCancelledByCallerError,
     GenerationFailedError,
     GenerationTimedOutError,
     HeldError,
     InvalidInputError,
+    QuarantinedError,
     RefusedError,
     ServiceError,
 )
-from api.keys import Caller
+from api.keys import Caller, Role
 from api.publishing import origin
 from api.records import Record
 from audit import records as audit_records
 from audit.errors import AuditError
 from audit.events import Body, Event, EventId
-from audit.records import VaultReference
+from audit.records import ObjectReference, VaultReference
 from generator.errors import (
     GenerationCancelledError,
     GenerationTimeoutError,
@@ -49,9 +53,13 @@ from provenance.ingredients import Ingredient
 from safety.checks import Stage, run_checks
 from safety.errors import CheckFailedError, SafetyError
 from safety.findings import Finding
-from safety.policy import Decision, DecisionOutcome
+from safety.policy import Decision, DecisionOutcome, Policy
+from safety.registry import BuiltChecks
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from api.composition import Imprimatur
     from audit.receipt import Receipt
 
@@ -133,6 +141,8 @@ class _Run:
 
     order: Order
     request: ResolvedRequest
+    policy: Policy
+    checks: BuiltChecks
     inputs: tuple[inputs.Input, ...]
     described_inputs: tuple[audit_records.Input, ...]
     ingredients: tuple[Ingredient, ...]
@@ -149,14 +159,19 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Examined:
-    """One image with everything that its final event will say."""
+    """One image with everything that its final event will say.
+
+    `data` is the signed file of an image that is released; `pending`, of one that is held, what its release needs.
+    """
 
     record: Record
     image: GeneratedImage
     findings: tuple[Finding, ...]
     decision: Decision
-    body: Body
-    data: bytes = field(repr=False)
+    body: Body | None = None
+    data: bytes = field(default=b"", repr=False)
+    pending: ObjectReference | None = None
+    pending_sha256: str | None = None
 
 
 class GenerationFlow:
@@ -199,28 +214,93 @@ class GenerationFlow:
             run = self._receive(order, request, pictures, observe, cancellation)
             if isinstance(run, str):
                 return services.results.load(run, order.caller)
-            with services.records.heartbeat([record.record_id for record in run.records]), self._closing_failures(run):
+            with self._held_open(run.records):
                 prompt_findings = self._examine_prompt(run)
-                self._examine_inputs(run)
-                with contextlib.closing(self._generate(run, place, progress)) as images:
-                    examined = [
-                        self._prepare(run, record, image, prompt_findings)
-                        for record, image in zip(run.records, images, strict=True)
-                    ]
-                observe(Step.STORED)
-                cancellation.check()
-                event_ids = self._conclude(examined)
-                observe(Step.CONCLUDED)
+                self._examine_inputs(run, prompt_findings)
+                examined, event_ids = self._make(run, place, prompt_findings, progress)
             return self._deliver(run, examined, event_ids)
 
+    def resume(self, held: HeldRequest, opened: Sequence[Record], *, stage: str) -> GenerationResult:
+        """Go on with a request that was held at its prompt or input (`stage`) and approved since.
+
+        `opened` are its records, open again for this process. Waits for a place as long as it takes, because a
+        person has decided already.
+
+        Raises:
+            As `run`; HeldError also when a later stage holds it again.
+        """
+        services = self._services
+        order = Order(
+            held.request,
+            Caller(held.tenant, held.subject, frozenset({Role.GENERATE})),
+            held.image_format,
+            image=held.image,
+            mask=held.mask,
+        )
+        with self._held_open(opened), self._admitted(held.tenant, patient=True) as place:
+            request, pictures = self._accept(order)
+            if services.card(request.model).digest != held.model_digest:
+                raise ConfigurationError(
+                    f"the model {request.model} has changed since the request was made; ask for it again"
+                )
+            policy = services.policies.of(held.tenant)
+            run = _Run(
+                order, request, policy, services.checks_of(policy), pictures, inputs.described(pictures),
+                inputs.ingredients(pictures), tuple(opened), held.actor, held.prompt, lambda _step: None,
+                Cancellation(),
+            )  # fmt: skip
+            prompt_findings = tuple(entries.finding_of(finding) for finding in held.findings)
+            if stage == Stage.PROMPT.value:
+                self._examine_inputs(run, prompt_findings)
+            examined, event_ids = self._make(run, place, prompt_findings, None)
+        return self._deliver(run, examined, event_ids)
+
+    def finish(self, draft: Draft, record: Record, *, review: EventId) -> tuple[bytes, Body]:
+        """Sign and store an image that a person has approved, exactly as it was examined.
+
+        Returns the file and the event that releases it. Raises `ServiceError`; then nothing may leave.
+        """
+        try:
+            return self._sign_and_store(draft, record, subject=self._subject_of(draft), review=review)
+        except (AuditError, ProvenanceError, GeneratorError) as error:
+            step, cause = _describe(error)
+            raise GenerationFailedError(
+                f"{step}: {cause}; the image is still held", step=step, record_id=record.record_id
+            ) from error
+
+    def _make(
+        self, run: _Run, place: Place, prompt_findings: tuple[Finding, ...], progress: Progress | None
+    ) -> tuple[list[_Examined], list[EventId]]:
+        """Generate, examine and conclude the images of a request whose prompt and inputs may go on."""
+        with contextlib.closing(self._generate(run, place, progress)) as images:
+            examined = [
+                self._prepare(run, record, image, prompt_findings)
+                for record, image in zip(run.records, images, strict=True)
+            ]
+        run.observe(Step.STORED)
+        run.cancellation.check()
+        event_ids = self._conclude(examined)
+        run.observe(Step.CONCLUDED)
+        return examined, event_ids
+
     @contextmanager
-    def _admitted(self, tenant: str) -> Iterator[Place]:
-        """Hold a place in the line; raises `BusyError`."""
+    def _held_open(self, opened: Sequence[Record]) -> Iterator[None]:
+        """Keep the leases alive while the block runs, and close the records as failed if it fails."""
+        with self._services.records.heartbeat([record.record_id for record in opened]), self._closing_failures(opened):
+            yield
+
+    @contextmanager
+    def _admitted(self, tenant: str, *, patient: bool = False) -> Iterator[Place]:
+        """Hold a place in the line; raises `BusyError`, or waits if `patient`."""
         with contextlib.ExitStack() as stack:
-            try:
-                place = stack.enter_context(self._services.queue.admit(tenant))
-            except QueueFullError as error:
-                raise BusyError(str(error), retry_after_s=error.retry_after_s) from error
+            place: Place | None = None
+            while place is None:
+                try:
+                    place = stack.enter_context(self._services.queue.admit(tenant))
+                except QueueFullError as error:
+                    if not patient:
+                        raise BusyError(str(error), retry_after_s=error.retry_after_s) from error
+                    time.sleep(error.retry_after_s)
             yield place
 
     def _accept(self, order: Order) -> tuple[ResolvedRequest, tuple[inputs.Input, ...]]:
@@ -267,6 +347,7 @@ class GenerationFlow:
                 )
                 if finished is not None:
                     return finished
+            policy = services.policies.of(caller.tenant)
             actor = services.vault.put(caller.subject, "actor", caller.subject.encode())
             prompt = services.vault.put(caller.subject, "prompt", _prompt_document(request))
             body = entries.received(
@@ -277,6 +358,7 @@ class GenerationFlow:
                 card=services.card(request.model),
                 inputs=described,
                 idempotency_key=order.idempotency_key,
+                policy=policy,
             )
             services.log.append(Event(opened[0].record_id, body), connection=connection)
             connection.commit()
@@ -284,6 +366,8 @@ class GenerationFlow:
         return _Run(
             order,
             request,
+            policy,
+            services.checks_of(policy),
             pictures,
             described,
             inputs.ingredients(pictures),
@@ -295,31 +379,44 @@ class GenerationFlow:
         )
 
     def _examine_prompt(self, run: _Run) -> tuple[Finding, ...]:
-        services = self._services
         findings: list[Finding] = []
         for text in filter(None, (run.request.prompt, run.request.negative_prompt)):
-            findings += run_checks(services.checks.prompt, text)
-        self._go_on_or_end(run, "prompt", services.policy.decide(Stage.PROMPT, findings), findings)
+            findings += run_checks(run.checks.prompt, text)
+        self._go_on_or_end(run, "prompt", run.policy.decide(Stage.PROMPT, findings), findings, findings)
         run.observe(Step.PROMPT_EXAMINED)
         return tuple(findings)
 
-    def _examine_inputs(self, run: _Run) -> None:
+    def _examine_inputs(self, run: _Run, prompt_findings: Sequence[Finding]) -> None:
         """A picture that came with the request is looked at like any that would leave; masks show nothing."""
         pictures = [one.decoded.pixels for one in run.inputs if one.role == "image"]
         for pixels in pictures:
-            findings = run_checks(self._services.checks.image, pixels)
-            self._go_on_or_end(run, "input", self._services.policy.decide(Stage.IMAGE, findings), findings)
+            findings = run_checks(run.checks.image, pixels)
+            decision = run.policy.decide(Stage.IMAGE, findings, prompt_findings)
+            self._go_on_or_end(run, "input", decision, findings, prompt_findings)
         if pictures:
             run.observe(Step.INPUTS_EXAMINED)
 
-    def _go_on_or_end(self, run: _Run, stage: str, decision: Decision, findings: Sequence[Finding]) -> None:
+    def _go_on_or_end(
+        self,
+        run: _Run,
+        stage: str,
+        decision: Decision,
+        findings: Sequence[Finding],
+        prompt_findings: Sequence[Finding],
+    ) -> None:
         """Before anything was generated: return if the policy lets the request go on, else close it and raise."""
         if decision.outcome is DecisionOutcome.RELEASE:
             return
-        refused = decision.outcome is DecisionOutcome.REFUSE
-        body = (entries.refused if refused else entries.held)(decision, findings, stage=stage)
-        self._close_all(run, "refused" if refused else "held", body)
-        raise (RefusedError if refused else HeldError)(
+        error: type[RefusedError] = HeldError
+        if decision.quarantined:
+            error = QuarantinedError
+            self._close_all(run.records, "quarantined", entries.quarantined(decision, findings, stage=stage))
+        elif decision.outcome is DecisionOutcome.REFUSE:
+            error = RefusedError
+            self._close_all(run.records, "refused", entries.refused(decision, findings, stage=stage))
+        else:
+            self._put_aside(run, stage, decision, findings, prompt_findings)
+        raise error(
             stage=stage,
             categories=decision.categories,
             policy_id=decision.policy_id,
@@ -327,6 +424,38 @@ class GenerationFlow:
             policy_digest=decision.policy_digest,
             record_id=run.parent_id,
         )
+
+    def _put_aside(
+        self,
+        run: _Run,
+        stage: str,
+        decision: Decision,
+        findings: Sequence[Finding],
+        prompt_findings: Sequence[Finding],
+    ) -> None:
+        """Hold a request before anything was generated, with all that it takes to go on when a person approves."""
+        services, request = self._services, run.request
+        held = HeldRequest(
+            request=replace(run.order.request, model=request.model, seed=request.seed, steps=request.steps,
+                            guidance=request.guidance, strength=request.strength),
+            image=run.order.image,
+            mask=run.order.mask,
+            image_format=run.order.image_format,
+            model_digest=services.card(request.model).digest,
+            tenant=run.order.caller.tenant,
+            subject=run.order.caller.subject,
+            findings=entries.recorded_findings(prompt_findings),
+            prompt=run.prompt,
+            actor=run.actor,
+        )  # fmt: skip
+        with unavailable():
+            pending = services.objects.put(held.to_bytes(), run.order.caller.subject, role="pending")
+            with services.database.engine.begin() as connection:
+                services.records.close(connection, [record.record_id for record in run.records], "held")
+                event_id = services.reviews.hold(
+                    connection, run.records[0], stage=stage, decision=decision, findings=findings, pending=pending
+                )
+            services.log.include(event_id)
 
     def _generate(self, run: _Run, place: Place, progress: Progress | None) -> Generator[GeneratedImage]:
         """The images, each as soon as it is there: the model works on while they are examined."""
@@ -349,47 +478,88 @@ class GenerationFlow:
         run.observe(Step.ENCODED)
 
         pixels = decode(encoded, services.decode_limits).pixels
-        findings = tuple(run_checks(services.checks.image, pixels))
-        decision = services.policy.decide(Stage.IMAGE, findings)
+        findings = tuple(run_checks(run.checks.image, pixels))
+        decision = run.policy.decide(Stage.IMAGE, findings, prompt_findings)
         run.observe(Step.EXAMINED)
 
         everything = (*prompt_findings, *findings)
+        examined = _Examined(record, image, everything, decision)
         if decision.outcome is DecisionOutcome.REFUSE:
-            return _Examined(record, image, everything, decision, entries.refused(decision, everything), b"")
-        read_back = services.marking.read_back(pixels, record)
-        card = services.card(image.model)
-        published = services.publisher.sign(
-            encoded, run.order.image_format, record, card, pixels, task=run.request.task, ingredients=run.ingredients
-        )
-        run.observe(Step.SIGNED)
-        with unavailable():
-            stored = services.objects.put(published.data, run.order.caller.subject)
+            refusal = entries.quarantined if decision.quarantined else entries.refused
+            return replace(examined, body=refusal(decision, everything))
+        draft = Draft(
+            encoded=encoded,
+            image_format=run.order.image_format,
+            ingredients=run.ingredients,
+            facts=entries.release_facts(
+                request=run.request, image=image, inputs=run.described_inputs,
+                origin=origin(run.ingredients), decision=decision, findings=everything,
+                read_back=services.marking.read_back(pixels, record), prompt=run.prompt, actor=run.actor,
+                tenant=run.order.caller.tenant, card=services.card(image.model),
+            ),
+        )  # fmt: skip
+        subject = run.order.caller.subject
         if decision.outcome is DecisionOutcome.REVIEW:
-            body: Body = entries.held(decision, everything, (stored,))
-        else:
-            body = entries.released(
-                published=published, image=image, request=run.request, inputs=run.described_inputs,
-                origin=origin(run.ingredients), image_format=run.order.image_format, decision=decision,
-                findings=everything, read_back=read_back, stored=stored, prompt=run.prompt, actor=run.actor,
-                tenant=run.order.caller.tenant, card=card,
-            )  # fmt: skip
-        return _Examined(record, image, everything, decision, body, published.data)
+            with unavailable():
+                pending = services.objects.put(draft.to_bytes(), subject, role="pending")
+            return replace(examined, pending=pending, pending_sha256=hashlib.sha256(encoded).hexdigest())
+        data, body = self._sign_and_store(draft, record, subject=subject, pixels=pixels)
+        run.observe(Step.SIGNED)
+        return replace(examined, body=body, data=data)
+
+    def _sign_and_store(
+        self,
+        draft: Draft,
+        record: Record,
+        *,
+        subject: str,
+        pixels: NDArray[np.uint8] | None = None,
+        review: EventId | None = None,
+    ) -> tuple[bytes, Body]:
+        """The signed file and the event that releases it; `review` is the event by which a person approved it."""
+        services, facts = self._services, draft.facts
+        card = services.card(facts.model.id)
+        if card.digest != facts.model.digest:
+            raise ConfigurationError(f"the model {card.id} is not the one that made this image")
+        published = services.publisher.sign(
+            draft.encoded,
+            draft.image_format,
+            record,
+            card,
+            decode(draft.encoded, services.decode_limits).pixels if pixels is None else pixels,
+            task=facts.task,
+            ingredients=draft.ingredients,
+            human_validated=review is not None,
+        )
+        with unavailable():
+            stored = services.objects.put(published.data, subject)
+        return published.data, entries.released(facts, published, draft.image_format, stored, review=review)
+
+    def _subject_of(self, draft: Draft) -> str:
+        """Whose data an image is, as the vault keeps it under the record's actor."""
+        with unavailable():
+            return self._services.vault.get(draft.facts.actor).decode()
 
     def _conclude(self, examined: Sequence[_Examined]) -> list[EventId]:
         """Close every record and write its final event, all in one transaction."""
         services = self._services
-        states = {
-            DecisionOutcome.RELEASE: "released",
-            DecisionOutcome.REVIEW: "held",
-            DecisionOutcome.REFUSE: "refused",
-        }
         with unavailable(), services.database.engine.begin() as connection:
             ids: list[EventId] = []
             for one in examined:
-                digest = hashlib.sha256(one.data).hexdigest() if one.data else None
                 record_id = one.record.record_id
-                services.records.close(connection, [record_id], states[one.decision.outcome], image_sha256=digest)
-                ids.append(services.log.append(Event(record_id, one.body), connection=connection))
+                digest = hashlib.sha256(one.data).hexdigest() if one.data else None
+                state = "held" if one.body is None else one.body.kind
+                services.records.close(connection, [record_id], state, image_sha256=digest)
+                if one.body is not None:
+                    ids.append(services.log.append(Event(record_id, one.body), connection=connection))
+                    continue
+                assert one.pending is not None, "what is neither released nor refused was put aside"
+                ids.append(
+                    services.reviews.hold(
+                        connection, one.record, stage=Stage.IMAGE.value, decision=one.decision,
+                        findings=one.findings, pending=one.pending, image_sha256=one.pending_sha256,
+                    )
+                )  # fmt: skip
         return ids
 
     def _deliver(self, run: _Run, examined: Sequence[_Examined], event_ids: Sequence[EventId]) -> GenerationResult:
@@ -415,7 +585,7 @@ class GenerationFlow:
         return GenerationResult(tuple(results))
 
     @contextmanager
-    def _closing_failures(self, run: _Run) -> Iterator[None]:
+    def _closing_failures(self, opened: Sequence[Record]) -> Iterator[None]:
         """Whatever goes wrong in the block, the record says `failed` and why, if it can still be written."""
         try:
             yield
@@ -423,24 +593,25 @@ class GenerationFlow:
             raise
         except BaseException as error:
             step, cause = _describe(error)
+            parent_id = opened[0].parent_id
             try:
-                self._close_all(run, "failed", entries.failed(step, cause))
+                self._close_all(opened, "failed", entries.failed(step, cause))
             except ServiceError as lost:
                 # The lease ends by itself and the attempt is closed as abandoned.
-                _LOGGER.error("record %s could not be closed as failed: %s", run.parent_id, lost.message)
+                _LOGGER.error("record %s could not be closed as failed: %s", parent_id, lost.message)
             if isinstance(error, ServiceError) or not isinstance(error, Exception):
                 raise
             raise _failure(error)(
-                f"{step}: {cause}; no image left, the record {run.parent_id} says why",
+                f"{step}: {cause}; no image left, the record {parent_id} says why",
                 step=step,
-                record_id=run.parent_id,
+                record_id=parent_id,
             ) from error
 
-    def _close_all(self, run: _Run, state: str, body: Body) -> None:
+    def _close_all(self, opened: Sequence[Record], state: str, body: Body) -> None:
         services = self._services
         with unavailable(), services.database.engine.begin() as connection:
-            services.records.close(connection, [record.record_id for record in run.records], state)
-            event_id = services.log.append(Event(run.parent_id, body), connection=connection)
+            services.records.close(connection, [record.record_id for record in opened], state)
+            event_id = services.log.append(Event(opened[0].parent_id, body), connection=connection)
         with unavailable():
             services.log.include(event_id)
 

@@ -26,6 +26,8 @@ class Role(StrEnum):
     GENERATE = "generate"
     VERIFY = "verify"
     AUDIT = "audit"
+    REVIEW = "review"
+    QUARANTINE = "quarantine"
     ADMIN = "admin"
 
 
@@ -46,8 +48,8 @@ class Caller:
         return self if not user else Caller(self.tenant, f"{self.tenant}/user/{user}", self.roles)
 
     def require(self, role: Role) -> None:
-        """Raise `NotPermittedError` if the caller lacks the role; `admin` has every role."""
-        if role not in self.roles and Role.ADMIN not in self.roles:
+        """Raise `NotPermittedError` if the caller lacks the role; `admin` has every role but `quarantine`."""
+        if role not in self.roles and (Role.ADMIN not in self.roles or role is Role.QUARANTINE):
             raise NotPermittedError(f"this API key lacks the role '{role}'")
 
 

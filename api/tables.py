@@ -111,7 +111,7 @@ reviews = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("decided_at", DateTime(timezone=True)),
     CheckConstraint(f"state IN {REVIEW_STATES}", name="reviews_state"),
-    CheckConstraint("stage IN ('prompt', 'image')", name="reviews_stage"),
+    CheckConstraint("stage IN ('prompt', 'input', 'image')", name="reviews_stage"),
     UniqueConstraint("record_id", "stage", name="reviews_once_a_stage"),
     Index("reviews_queue", "tenant", "state", "held_at"),
     Index("reviews_expiry", "expires_at", postgresql_where=text("state = 'waiting'")),

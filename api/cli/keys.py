@@ -6,7 +6,7 @@ import click
 
 from api.cli.output import emit, json_option, reports_errors, service
 
-_ROLES = ("generate", "verify", "audit", "admin")
+_ROLES = ("generate", "verify", "audit", "review", "quarantine", "admin")
 
 
 @click.group()

@@ -58,7 +58,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("state IN ('waiting', 'approved', 'rejected', 'expired')", name="reviews_state"),
-        sa.CheckConstraint("stage IN ('prompt', 'image')", name="reviews_stage"),
+        sa.CheckConstraint("stage IN ('prompt', 'input', 'image')", name="reviews_stage"),
         sa.ForeignKeyConstraint(["record_id"], ["records.record_id"]),
         sa.PrimaryKeyConstraint("review_id"),
         sa.UniqueConstraint("record_id", "stage", name="reviews_once_a_stage"),
