@@ -5,7 +5,18 @@ The statements are run by the owner of the tables, after they were made. They na
 
 from __future__ import annotations
 
-from audit.tables import APPEND_ONLY, ledger_queue, ledger_tiles, metadata, vault_items, vault_subjects
+from audit.tables import (
+    APPEND_ONLY,
+    ledger_queue,
+    ledger_tiles,
+    legal_holds,
+    metadata,
+    vault_destructions,
+    vault_items,
+    vault_subjects,
+)
+
+_ERASABLE = (ledger_queue, vault_items, vault_subjects, vault_destructions)
 
 REFUSE_CHANGE = """
 CREATE OR REPLACE FUNCTION audit_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -50,8 +61,9 @@ def grant_statements(service_role: str = "imprimatur_service", audit_role: str =
     return [
         f"REVOKE ALL ON {tables} FROM PUBLIC",
         f"GRANT SELECT, INSERT ON {tables} TO {service}",
-        f"GRANT DELETE ON {ledger_queue.name}, {vault_items.name}, {vault_subjects.name} TO {service}",
-        f"GRANT UPDATE (epoch, handle, wrapped_key, name) ON {vault_subjects.name} TO {service}",
+        f"GRANT DELETE ON {', '.join(table.name for table in _ERASABLE)} TO {service}",
+        f"GRANT UPDATE (epoch, handle, person, wrapped_key, name) ON {vault_subjects.name} TO {service}",
+        f"GRANT UPDATE (released_at) ON {legal_holds.name} TO {service}",
         f"GRANT SELECT ON {tables} TO {audit}",
     ]
 

@@ -70,6 +70,18 @@ class LedgerCorruptError(LedgerError):
     """The stored tree does not give the root that its newest checkpoint states; nothing more is signed."""
 
 
+class StampError(LedgerError):
+    """A time-stamp (RFC 3161) that cannot be had or does not hold."""
+
+
+class StampUnavailableError(StampError):
+    """The time-stamp authority did not answer, or refused."""
+
+
+class StampInvalidError(StampError):
+    """A time-stamp that does not verify: other content, another authority, or malformed."""
+
+
 class ReceiptError(AuditError):
     """A receipt that does not hold; the subclass says which part."""
 
@@ -116,6 +128,18 @@ class ErasedError(VaultError):
 
 class UnknownSubjectError(VaultError):
     """The vault holds nothing of that subject."""
+
+
+class LegalHoldError(VaultError):
+    """What should be erased is under legal hold; nothing was erased."""
+
+
+class UnknownHoldError(VaultError):
+    """There is no legal hold of that id, or it was released before."""
+
+
+class RetentionRuleError(VaultError):
+    """A retention rule cannot be applied as it stands."""
 
 
 class VaultCorruptError(VaultError):

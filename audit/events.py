@@ -218,6 +218,7 @@ class Verified(Body):
     conclusions: Annotated[tuple[str, ...], Private("All conclusions that hold.")]
     evidence: Annotated[tuple[Mapping[str, Any], ...], Private("Technique and status of each piece.")] = ()
     matched_record: Annotated[str | None, Private("Our record that the file led to.")] = None
+    trust_list: Annotated[str | None, Private("Digest of the trust list that was used; its snapshot is kept.")] = None
     tenant: Annotated[str | None, Private("Tenant, by its id.")] = None
 
 

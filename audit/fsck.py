@@ -340,7 +340,8 @@ def _erased_subjects(connection: Connection) -> set[str]:
     erased: set[str] = set()
     for (private,) in connection.execute(select(audit_events.c.private).where(audit_events.c.kind == Erased.kind)):
         try:
-            erased.add(str(json.loads(bytes(private))["subject_id"]))
+            fields = json.loads(bytes(private))
+            erased.update(fields["subject_ids"] if "subject_ids" in fields else [fields["subject_id"]])  # schema 1
         except (ValueError, KeyError, TypeError):
             continue  # the event itself is reported where it is checked
     return erased

@@ -54,13 +54,24 @@ class ObjectStore:
 
         Args:
             subject: whose it is, as for `Vault.put`.
-            role: what it is; kept in the reference only.
+            role: what it is, as a retention rule names it; kept in the reference and with the key.
 
         Raises:
             StorageFullError: the disk or quota is full; nothing is left behind.
             ObjectError: the store cannot be written.
         """
-        holder = self._vault.subject_key(subject)
+        return self._put(data, self._vault.subject_key(subject, role), role)
+
+    def put_beside(self, data: bytes, other: ObjectReference, role: str) -> ObjectReference:
+        """Stores `data` under the key of another object, so that the two are erased together; as `put` otherwise.
+
+        Raises:
+            ErasedError: the other object's subject was erased.
+            StorageFullError, ObjectError: as for `put`.
+        """
+        return self._put(data, self._vault.key_of(other.subject_id), role)
+
+    def _put(self, data: bytes, holder: SubjectKey, role: str) -> ObjectReference:
         digest = hashlib.sha256(data).hexdigest()
         sealed = MAGIC + seal(_object_key(holder, digest), data, _context(holder.subject_id, digest))
         path = self._path(holder.subject_id, digest)

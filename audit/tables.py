@@ -1,8 +1,8 @@
 """The package's tables in PostgreSQL.
 
-`audit_events`, `ledger_leaves`, `ledger_tiles`, `ledger_checkpoints` and `vault_epochs` are append-only
-(`audit.ddl`). There are no foreign keys from the ledger to the events: they would lock, and so rewrite, each
-event row; `audit.fsck` compares the two instead.
+`audit_events`, `ledger_leaves`, `ledger_tiles`, `ledger_checkpoints`, `ledger_stamps` and `vault_epochs` are
+append-only (`audit.ddl`). There are no foreign keys from the ledger to the events: they would lock, and so rewrite,
+each event row; `audit.fsck` compares the two instead.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 MAX_BODY_BYTES = 65_535
 
@@ -86,6 +88,16 @@ ledger_checkpoints = Table(
     Column("note", Text, nullable=False),
 )
 
+ledger_stamps = Table(
+    "ledger_stamps",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("authority", Text, primary_key=True),
+    Column("time", DateTime(timezone=True), nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    comment="RFC 3161 responses over the notes of checkpoints; `time` is the authority's.",
+)
+
 vault_epochs = Table(
     "vault_epochs",
     metadata,
@@ -101,9 +113,15 @@ vault_subjects = Table(
     Column("id", Uuid(as_uuid=False), primary_key=True),
     Column("epoch", Integer, ForeignKey("vault_epochs.number"), nullable=False),
     Column("handle", LargeBinary, nullable=False, unique=True),
+    Column("person", LargeBinary, nullable=False, index=True),
+    Column("tenant", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("month", Date),
     Column("wrapped_key", LargeBinary, nullable=False),
     Column("name", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    Index("vault_subjects_retention", "kind", "month"),
+    comment="One key for each subject, kind of data and month: what retention and erasure act on.",
 )
 
 vault_items = Table(
@@ -116,4 +134,26 @@ vault_items = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
 
-APPEND_ONLY = (audit_events, ledger_leaves, ledger_tiles, ledger_checkpoints, vault_epochs)
+vault_destructions = Table(
+    "vault_destructions",
+    metadata,
+    Column("subject_id", Uuid(as_uuid=False), primary_key=True),
+    Column("epoch_key", Uuid(as_uuid=False), nullable=False),
+    comment="Erasures that are committed and not completed: an epoch key to destroy, objects to remove.",
+)
+
+legal_holds = Table(
+    "legal_holds",
+    metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("subject", JSONB),
+    Column("tenant", Text),
+    Column("records", ARRAY(Text)),
+    Column("reason", Text, nullable=False),
+    Column("placed_at", DateTime(timezone=True), nullable=False),
+    Column("released_at", DateTime(timezone=True)),
+    CheckConstraint("num_nonnulls(subject, tenant, records) = 1", name="legal_holds_scope"),
+    comment="`subject` is a vault reference to the subject's name.",
+)
+
+APPEND_ONLY = (audit_events, ledger_leaves, ledger_tiles, ledger_checkpoints, ledger_stamps, vault_epochs)

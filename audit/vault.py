@@ -1,28 +1,44 @@
 """The vault: personal data that events commit to and that can be erased for good.
 
-Each subject has a random key; items are sealed under it. Subject keys are wrapped by the *epoch key*, a file
-outside the database, because deleted rows live on in the database's heap, write-ahead log and backups. Erasing
-a subject wraps all other subjects' keys under a new epoch key and destroys the old one: what is left of the
-subject's rows anywhere then opens with no key that exists.
+Each subject has a random key for each kind of data and month; items are sealed under it. These keys are wrapped by the
+*epoch key*, a file outside the database, because deleted rows live on in the database's heap, write-ahead log and
+backups. Erasing wraps all other keys under a new epoch key and destroys the old one: what is left anywhere of the
+erased rows then opens with no key that exists.
 """
 
 from __future__ import annotations
 
+import re
 import secrets
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    bindparam,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as insert_or_ignore
 
 from audit import keyfiles
 from audit.database import database_errors
+from audit.erasing import Candidate, Erasure, HoldCheck, Recorder, RetentionRule, expired, tenant_of
 from audit.errors import (
     ErasedError,
     KeyFileError,
+    LegalHoldError,
     UnknownSubjectError,
     VaultCorruptError,
     VaultError,
@@ -30,28 +46,18 @@ from audit.errors import (
 from audit.events import commitment
 from audit.records import VaultReference
 from audit.sealing import KEY_BYTES, derive, keyed_digest, new_key, seal, unseal
-from audit.tables import vault_epochs, vault_items, vault_subjects
+from audit.tables import vault_destructions, vault_epochs, vault_items, vault_subjects
 
 SALT_BYTES = 32
 LOCK_KEY = 0x494D5052_5641554C  # "IMPRVAUL"; writers share it, erasing has it alone
 LOCK_TIMEOUT_SECONDS = 60
 MAX_SUBJECT_LENGTH = 1024
+_KIND = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 REWRAP_BATCH = 1000
 
 _LIMIT_WAIT = text("SELECT set_config('lock_timeout', :timeout, true)")
 _LOCK_SHARED = text("SELECT pg_advisory_xact_lock_shared(:key)")
 _LOCK_ALONE = text("SELECT pg_advisory_xact_lock(:key)")
-
-
-@dataclass(frozen=True)
-class Erasure:
-    """What erasing a subject did."""
-
-    subject_id: str
-    items: int
-    epoch_before: int
-    epoch_after: int
-    erased_at: datetime
 
 
 @dataclass(frozen=True)
@@ -98,34 +104,39 @@ class Vault:
         self._clock = clock
         self._known_epoch: _Epoch | None = None
 
-    def put(self, subject: str, purpose: str, plaintext: bytes) -> VaultReference:
+    def put(self, subject: str, purpose: str, plaintext: bytes, connection: Connection | None = None) -> VaultReference:
         """Stores personal data of a subject.
 
         Args:
             subject: whose data it is, e.g. `tenant/user`; itself kept encrypted.
-            purpose: what it is, e.g. `prompt`; kept in clear.
+            purpose: what it is, e.g. `prompt`, as a retention rule names it; kept in clear.
+            connection: the caller's transaction; the data is stored when the caller has committed.
 
         Raises:
             VaultError, KeyFileError: the subject is empty or too long; the epoch key is not at hand.
             AuditUnavailableError, StorageFullError: as the database says.
         """
+        with database_errors("store in the vault"):
+            if connection is not None:
+                return self._put(connection, subject, purpose, plaintext)
+            with self._engine.begin() as own:
+                return self._put(own, subject, purpose, plaintext)
+
+    def _put(self, connection: Connection, subject: str, purpose: str, plaintext: bytes) -> VaultReference:
         item_id = str(uuid.uuid4())
         salt = secrets.token_bytes(SALT_BYTES)
-        with database_errors("store in the vault"), self._engine.begin() as connection:
-            self._lock(connection, alone=False)
-            holder = self._subject_key(connection, subject, create=True)
-            sealed = seal(
-                derive(holder.key, "items"), salt + plaintext, _item_context(item_id, holder.subject_id, purpose)
+        self._lock(connection, alone=False)
+        holder = self._subject_key(connection, subject, purpose)
+        sealed = seal(derive(holder.key, "items"), salt + plaintext, _item_context(item_id, holder.subject_id, purpose))
+        connection.execute(
+            insert(vault_items).values(
+                id=item_id,
+                subject_id=holder.subject_id,
+                purpose=purpose,
+                ciphertext=sealed,
+                created_at=self._clock(),
             )
-            connection.execute(
-                insert(vault_items).values(
-                    id=item_id,
-                    subject_id=holder.subject_id,
-                    purpose=purpose,
-                    ciphertext=sealed,
-                    created_at=self._clock(),
-                )
-            )
+        )
         return VaultReference(item_id, commitment(salt, plaintext).hex(), holder.subject_id)
 
     def get(self, reference: VaultReference) -> bytes:
@@ -138,21 +149,17 @@ class Vault:
         """
         with database_errors("read the vault"), self._engine.begin() as connection:
             self._lock(connection, alone=False)
-            row = connection.execute(_ITEMS.where(vault_items.c.id == reference.id)).one_or_none()
-            if row is None:
-                raise _erased(reference)
-            holder = self._key_of(connection, row.subject_id)
-        return _open_item(reference, holder, row.purpose, bytes(row.ciphertext)).plaintext
+            return self._get(connection, reference)
 
-    def subject_key(self, subject: str) -> SubjectKey:
-        """Key of a subject, made if there is none; for the object store.
+    def subject_key(self, subject: str, kind: str) -> SubjectKey:
+        """Key of a subject for a kind of data and this month, made if there is none; for the object store.
 
         Raises:
             As `put`.
         """
         with database_errors("read the vault"), self._engine.begin() as connection:
             self._lock(connection, alone=False)
-            return self._subject_key(connection, subject, create=True)
+            return self._subject_key(connection, subject, kind)
 
     def key_of(self, subject_id: str) -> SubjectKey:
         """Key of a subject by its random id.
@@ -199,36 +206,69 @@ class Vault:
         opened = self.disclose(references)
         return {reference: error for reference, error in opened.items() if isinstance(error, VaultError)}
 
-    def erase(self, subject: str) -> Erasure:
-        """Erases a subject: its items, its key, and the epoch key that had wrapped it.
+    def erase(self, subject: str, *, holds: HoldCheck | None = None, record: Recorder | None = None) -> Erasure:
+        """Erases a subject: its items, its keys, and the epoch key that had wrapped them.
 
-        All other subjects' keys are wrapped under a new epoch key first. Other processes notice with their next
-        use of the vault. If this process dies on the way, `finish_erasure` destroys what is left of the old key.
+        All other keys are wrapped under a new epoch key first. Other processes notice with their next use of the
+        vault. If this process dies on the way, `finish_erasure` destroys what is left of the old key.
 
         Raises:
             UnknownSubjectError: the vault holds nothing of the subject.
+            LegalHoldError: some of it is under legal hold; nothing was erased.
             AuditBusyError: writers held the vault for longer than a minute.
             KeyFileError: the new key cannot be written, or the old one not destroyed (then call
                 `finish_erasure` until it is).
         """
-        now = self._clock()
         with database_errors("erase from the vault"), self._engine.begin() as connection:
             self._lock(connection, alone=True)
             before = self._epoch(connection, create=False)
-            found = None
+            chosen = []
             if before is not None:
-                found = self._find(connection, before, subject)
-            if before is None or found is None:
+                person = keyed_digest(before.handles, subject)
+                chosen = self._candidates(connection, vault_subjects.c.person == person)
+            if before is None or not chosen:
                 raise UnknownSubjectError("the vault holds nothing of this subject; nothing was erased")
-            after = self._new_epoch(connection, before.number + 1, now)
-            if after.key_id == before.key_id:
-                raise VaultError("no new epoch could be begun; nothing was erased, try again")
-            items = connection.execute(delete(vault_items).where(vault_items.c.subject_id == found.subject_id)).rowcount
-            connection.execute(delete(vault_subjects).where(vault_subjects.c.id == found.subject_id))
-            self._rewrap(connection, before, after)
+            held = self._held(connection, chosen, holds)
+            if held:
+                names = ", ".join(sorted(set(held.values())))
+                raise LegalHoldError(f"data of this subject is under legal hold ({names}); nothing was erased")
+            erasure = self._erase(connection, before, chosen, record)
         self._known_epoch = None
         self.finish_erasure()
-        return Erasure(found.subject_id, items, before.number, after.number, now)
+        return erasure
+
+    def expire(
+        self,
+        rules: Sequence[RetentionRule],
+        *,
+        holds: HoldCheck | None = None,
+        record: Callable[[Connection, Erasure | None, int], None] | None = None,
+        dry_run: bool = False,
+    ) -> tuple[Erasure | None, list[Candidate], int]:
+        """Erases what the rules keep no longer; gives the erasure, what it chose, and how much a hold kept.
+
+        Args:
+            record: writes the events in the transaction that erases; also called when nothing had expired.
+            dry_run: choose only.
+
+        Raises:
+            As `erase`, but holds are no error here: what they cover stays.
+        """
+        with database_errors("apply the retention rules"), self._engine.begin() as connection:
+            self._lock(connection, alone=True)
+            before = self._epoch(connection, create=False)
+            over = self._candidates(connection, expired(rules, self._clock())) if before and rules else []
+            held = self._held(connection, over, holds)
+            chosen = [candidate for candidate in over if candidate.id not in held]
+            if dry_run:
+                return None, chosen, len(held)
+            erasure = self._erase(connection, before, chosen, None) if before is not None and chosen else None
+            if record is not None:
+                record(connection, erasure, len(held))
+        if erasure is not None:
+            self._known_epoch = None
+            self.finish_erasure()
+        return erasure, chosen, len(held)
 
     def finish_erasure(self) -> int:
         """Destroys key files of past epochs; gives how many.
@@ -295,41 +335,48 @@ class Vault:
             raise VaultError("the vault's first epoch could not be begun; try again")
         return winner
 
-    def _subject_key(self, connection: Connection, subject: str, *, create: bool) -> SubjectKey:
-        if not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
-            raise VaultError(f"a subject has 1 to {MAX_SUBJECT_LENGTH} characters, not {len(subject)}")
-        epoch = self._epoch(connection, create=create)
-        found = self._find(connection, epoch, subject) if epoch is not None else None
+    def _subject_key(self, connection: Connection, subject: str, kind: str) -> SubjectKey:
+        if not 0 < len(subject) <= MAX_SUBJECT_LENGTH or "\0" in subject:
+            raise VaultError(f"a subject has 1 to {MAX_SUBJECT_LENGTH} characters, not {len(subject)}, and no NUL")
+        if not _KIND.fullmatch(kind):
+            raise VaultError(f"kind of data {kind[:60]!r} is refused; expected 1 to 40 letters, digits, _ . -")
+        epoch = self._epoch(connection, create=True)
+        if epoch is None:
+            raise VaultError("the vault's first epoch could not be begun; try again")
+        now = self._clock()
+        month = now.astimezone(UTC).date().replace(day=1)
+        handle = _handle(epoch, subject, kind, month)
+        found = self._find(connection, epoch, handle)
         if found is not None:
             return found
-        if not create or epoch is None:
-            raise UnknownSubjectError("the vault holds nothing of this subject")
         subject_id, key = str(uuid.uuid4()), new_key()
         inserted = connection.scalar(
             insert_or_ignore(vault_subjects)
             .values(
                 id=subject_id,
                 epoch=epoch.number,
-                handle=keyed_digest(epoch.handles, subject),
+                handle=handle,
+                person=keyed_digest(epoch.handles, subject),
+                tenant=tenant_of(subject),
+                kind=kind,
+                month=month,
                 wrapped_key=seal(epoch.wrapping, key, _key_context(subject_id, epoch)),
                 name=seal(derive(key, "name"), subject.encode(), subject_id.encode()),
-                created_at=self._clock(),
+                created_at=now,
             )
             .on_conflict_do_nothing(index_elements=["handle"])
             .returning(vault_subjects.c.id)
         )
         if inserted is not None:
             return SubjectKey(subject_id, key)
-        winner = self._find(connection, epoch, subject)
+        winner = self._find(connection, epoch, handle)
         if winner is None:
             raise VaultError("the subject appeared and vanished while it was stored; try again")
         return winner
 
-    def _find(self, connection: Connection, epoch: _Epoch, subject: str) -> SubjectKey | None:
+    def _find(self, connection: Connection, epoch: _Epoch, handle: bytes) -> SubjectKey | None:
         row = connection.execute(
-            select(vault_subjects.c.id, vault_subjects.c.wrapped_key).where(
-                vault_subjects.c.handle == keyed_digest(epoch.handles, subject)
-            )
+            select(vault_subjects.c.id, vault_subjects.c.wrapped_key).where(vault_subjects.c.handle == handle)
         ).one_or_none()
         if row is None:
             return None
@@ -347,27 +394,86 @@ class Vault:
         wrapped, number, key_id = row
         return SubjectKey(subject_id, _unwrap(bytes(wrapped), subject_id, self._epoch_of(number, key_id)))
 
+    def _get(self, connection: Connection, reference: VaultReference) -> bytes:
+        row = connection.execute(_ITEMS.where(vault_items.c.id == reference.id)).one_or_none()
+        if row is None:
+            raise _erased(reference)
+        holder = self._key_of(connection, row.subject_id)
+        return _open_item(reference, holder, row.purpose, bytes(row.ciphertext)).plaintext
+
+    def _candidates(self, connection: Connection, condition: ColumnElement[bool]) -> list[Candidate]:
+        rows = connection.execute(
+            select(vault_subjects.c.id, vault_subjects.c.tenant, vault_subjects.c.name).where(condition)
+        ).all()
+        candidates = []
+        for subject_id, tenant, sealed_name in rows:
+            name = _open_name(self._key_of(connection, subject_id), bytes(sealed_name))
+            candidates.append(Candidate(subject_id, tenant or tenant_of(name), name))
+        return candidates
+
+    def _held(
+        self, connection: Connection, candidates: Sequence[Candidate], holds: HoldCheck | None
+    ) -> Mapping[str, str]:
+        if holds is None or not candidates:
+            return {}
+        return holds(connection, candidates, lambda reference: self._get(connection, reference))
+
+    def _erase(
+        self, connection: Connection, before: _Epoch, chosen: Sequence[Candidate], record: Recorder | None
+    ) -> Erasure:
+        now = self._clock()
+        after = self._new_epoch(connection, before.number + 1, now)
+        if after.key_id == before.key_id:
+            raise VaultError("no new epoch could be begun; nothing was erased, try again")
+        ids = [candidate.id for candidate in chosen]
+        gone = connection.scalars(
+            delete(vault_items).where(vault_items.c.subject_id.in_(ids)).returning(vault_items.c.subject_id)
+        )
+        items = Counter(gone)
+        connection.execute(delete(vault_subjects).where(vault_subjects.c.id.in_(ids)))
+        self._rewrap(connection, before, after)
+        connection.execute(insert(vault_destructions), [{"subject_id": id, "epoch_key": before.key_id} for id in ids])
+        erasure = Erasure({id: items[id] for id in ids}, before.number, after.number, before.key_id, now)
+        if record is not None:
+            record(connection, erasure)
+        return erasure
+
     def _rewrap(self, connection: Connection, before: _Epoch, after: _Epoch) -> None:
         survivors = connection.execute(
-            select(vault_subjects.c.id, vault_subjects.c.wrapped_key, vault_subjects.c.name),
+            select(
+                vault_subjects.c.id,
+                vault_subjects.c.kind,
+                vault_subjects.c.month,
+                vault_subjects.c.wrapped_key,
+                vault_subjects.c.name,
+            ),
             execution_options={"yield_per": REWRAP_BATCH},
         )
         for partition in survivors.partitions():
             connection.execute(
                 update(vault_subjects).where(vault_subjects.c.id == bindparam("subject_id")),
-                [_rewrapped(subject_id, bytes(key), bytes(name), before, after) for subject_id, key, name in partition],
+                [_rewrapped(row, before, after) for row in partition],
             )
 
 
-def _rewrapped(subject_id: str, wrapped: bytes, sealed_name: bytes, before: _Epoch, after: _Epoch) -> dict[str, object]:
-    key = _unwrap(wrapped, subject_id, before)
-    name = unseal(derive(key, "name"), sealed_name, subject_id.encode()).decode()
+def _rewrapped(row: Row[*tuple[Any, ...]], before: _Epoch, after: _Epoch) -> dict[str, object]:
+    holder = SubjectKey(row.id, _unwrap(bytes(row.wrapped_key), row.id, before))
+    name = _open_name(holder, bytes(row.name))
     return {
-        "subject_id": subject_id,
+        "subject_id": row.id,
         "epoch": after.number,
-        "handle": keyed_digest(after.handles, name),
-        "wrapped_key": seal(after.wrapping, key, _key_context(subject_id, after)),
+        "handle": _handle(after, name, row.kind, row.month),
+        "person": keyed_digest(after.handles, name),
+        "wrapped_key": seal(after.wrapping, holder.key, _key_context(row.id, after)),
     }
+
+
+def _open_name(holder: SubjectKey, sealed_name: bytes) -> str:
+    return unseal(derive(holder.key, "name"), sealed_name, holder.subject_id.encode()).decode()
+
+
+def _handle(epoch: _Epoch, subject: str, kind: str, month: date | None) -> bytes:
+    return keyed_digest(epoch.handles, f"{subject}\0{kind}\0{month or ''}")
 
 
 _ITEMS = select(vault_items.c.id, vault_items.c.subject_id, vault_items.c.purpose, vault_items.c.ciphertext)

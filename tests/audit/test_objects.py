@@ -61,9 +61,9 @@ def test_an_erased_subjects_objects_cannot_be_opened_and_are_removed(
     erasure = vault.erase("tenant/alice")
     with pytest.raises(ErasedError):
         objects.get(references[0])
-    assert objects.erase(erasure.subject_id) == 3
+    assert objects.erase(erasure.subject_ids[0]) == 3
     assert stored_files(tmp_path) == []
-    assert objects.erase(erasure.subject_id) == 0
+    assert objects.erase(erasure.subject_ids[0]) == 0
 
 
 def test_changed_bytes_are_found(objects: ObjectStore, tmp_path: Path) -> None:
