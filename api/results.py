@@ -19,6 +19,7 @@ from audit.receipt import Receipt
 from audit.records import ObjectReference, VaultReference
 from provenance.fingerprint import Fingerprint
 from safety.policy import DecisionOutcome
+from safety.policy_rules import Action
 
 if TYPE_CHECKING:
     from api.composition import Imprimatur
@@ -28,7 +29,9 @@ _OUTCOMES = {
     "released": DecisionOutcome.RELEASE,
     "held": DecisionOutcome.REVIEW,
     "refused": DecisionOutcome.REFUSE,
+    "quarantined": DecisionOutcome.REFUSE,
 }
+_MILD_TO_SEVERE = tuple(action.value for action in Action)
 
 
 class Results:
@@ -79,6 +82,11 @@ class Results:
         fields = self._released(self._own(record_id, caller)).fields()
         return self._object(fields), str(fields["media_type"])
 
+    def released_file(self, record: Record) -> tuple[bytes, ObjectReference, str]:
+        """The released file, where it lies, and its media type; raises `NotFoundError` if not released, or erased."""
+        fields = self._released(record).fields()
+        return self._object(fields), ObjectReference(**fields["objects"][0]), str(fields["media_type"])  # type: ignore[arg-type,index]
+
     def fingerprint(self, record: Record) -> Fingerprint:
         """The fingerprint of a released record's pixels."""
         fields = self._released(record).fields()
@@ -111,7 +119,8 @@ class Results:
         """What `caller` may see of a record.
 
         The tenant's auditors see every event and the prompt; the tenant's other keys see state and decision; other
-        tenants the public disclosure of released records. Anything else is not found.
+        tenants the public disclosure of released records. Anything else is not found. Of a quarantined record only
+        the role `quarantine` sees the prompt.
         """
         record = self._services.records.get(record_id)
         if not _may_read(record, caller):
@@ -122,12 +131,18 @@ class Results:
             "state": record.state,
             "created_at": record.created_at.isoformat(),
             "disclosure": self.disclosure(record) if record.state == "released" else None,
+            "decision": self._public_decision(record),
+            "images": [
+                {"record_id": one.record_id, "state": one.state}
+                for one in self._services.records.siblings(record.parent_id)
+            ],
         }
-        if {Role.AUDIT, Role.ADMIN} & caller.roles:
+        if {Role.AUDIT, Role.ADMIN, Role.QUARANTINE} & caller.roles:
             ids = dict.fromkeys((record.parent_id, record.record_id))
             with unavailable():
                 events = [event for one in ids for event in self._services.log.events(one)]
-            document["prompt"] = self._prompt(events)
+            may_see = record.state != "quarantined" or Role.QUARANTINE in caller.roles
+            document["prompt"] = self._prompt(events) if may_see else {"quarantined": True}
             document["events"] = [_event_document(event) for event in sorted(events, key=lambda event: event.time)]
         return document
 
@@ -161,10 +176,20 @@ class Results:
             raise NotFoundError("no such record")
 
     def _released(self, record: Record) -> StoredEvent:
-        event = self._final_event(record)
-        if event.kind != "released":
-            raise NotFoundError("this record was not released")
-        return event
+        if record.state != "released":
+            raise NotFoundError(f"this record is not released, it is {record.state}")
+        return self._final_event(record)
+
+    def _public_decision(self, record: Record) -> dict[str, Any] | None:
+        """Stage, outcome, categories and policy of a record that the policy decided on; None for any other."""
+        outcome = _OUTCOMES.get(record.state)
+        if outcome is None:
+            return None
+        fields = self._final_event(record).fields()
+        decision = _decision(fields, outcome)
+        if record.state == "held":
+            decision["expires_at"] = fields["expires_at"]
+        return decision
 
     def _final_event(self, record: Record) -> StoredEvent:
         """The event that ended a record; a request refused at its prompt has one for all its images."""
@@ -227,13 +252,18 @@ def _finding(recorded: Any) -> dict[str, Any]:
 
 
 def _decision(fields: Mapping[str, Any], outcome: DecisionOutcome) -> dict[str, Any]:
-    """The public form of a recorded decision (`Decision.to_public`)."""
-    reasons = [reason for reason in fields["decision"]["reasons"] if reason["action"] == outcome.value]
+    """The public form of a recorded decision (`Decision.to_public`).
+
+    What a person refused has the categories for which it was held.
+    """
+    reasons = fields["decision"]["reasons"] if outcome is not DecisionOutcome.RELEASE else []
+    severest = max((reason["action"] for reason in reasons), key=_MILD_TO_SEVERE.index, default=None)
+    policy = fields["policy"]
     return {
-        "stage": fields["decision"]["stage"],
+        "stage": fields.get("stage") or fields["decision"]["stage"],
         "outcome": outcome.value,
-        "categories": sorted({reason["category"] for reason in reasons}),
-        "policy": {"id": fields["policy"]["id"], "version": int(fields["policy"]["version"])},
+        "categories": sorted({reason["category"] for reason in reasons if reason["action"] == severest}),
+        "policy": {"id": policy["id"], "version": int(policy["version"]), "digest": policy["digest"]},
     }
 
 

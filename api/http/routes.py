@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, File, Form, Header, Request, Response, U
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.composition import Imprimatur
-from api.errors import InvalidInputError, RefusedError
+from api.errors import HeldError, InvalidInputError, RefusedError
 from api.fetching import fetch
 from api.generate import GenerationResult, ImageResult, Order
 from api.http.disconnect import while_connected
@@ -123,12 +123,15 @@ def _image(image: ImageResult, request: Request, *, by_url: bool) -> dict[str, A
 
 
 def _nothing_released(result: GenerationResult) -> RefusedError:
-    decision = result.images[0].decision
-    return RefusedError(
+    """What the client's library raises: refused if any image was, else held for review."""
+    image = next(image for image in result.images if image.outcome is result.outcome)
+    decision = image.decision
+    return (HeldError if image.outcome is DecisionOutcome.REVIEW else RefusedError)(
         stage=decision["stage"],
         categories=decision["categories"],
         policy_id=decision["policy"]["id"],
         policy_version=str(decision["policy"]["version"]),
+        policy_digest=decision["policy"]["digest"],
         record_id=result.record_id,
     )
 

@@ -167,7 +167,7 @@ class TestRefusal:
     def test_a_refused_prompt_gives_a_typed_error_without_scores_and_a_record(
         self, services: Imprimatur, order: Order
     ) -> None:
-        harmful = _with(order, prompt="nude child in a sexual pose")
+        harmful = _with(order, prompt="a nude woman having sex, explicit porn")
         with pytest.raises(RefusedError) as refusal:
             services.generation.run(harmful)
         error = refusal.value
