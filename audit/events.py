@@ -402,6 +402,20 @@ class HoldReleased(Body):
     actor: Annotated[VaultReference | None, Private("Who released it, in the vault.")] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReportMade(Body):
+    kind = "report_made"
+    doc = "A report for legal review was made; its full edition shows personal data."
+
+    report: Annotated[str, Private("The report, by its id.")]
+    question: Annotated[str, Private("`request`, `image`, `period` or `policy_incidents`.")]
+    edition: Annotated[str, Private("`full` or `redacted`.")]
+    items: Annotated[int, Private("Records that it covers.")]
+    records: Annotated[tuple[str, ...], Private("Those records, by their ids; empty if they are more than one.")] = ()
+    data_sha256: Annotated[str, Private("SHA-256 of the bundle's `report.json`, hexadecimal.")]
+    actor: Annotated[VaultReference | None, Private("Who made it, in the vault.")] = None
+
+
 KINDS: tuple[type[Body], ...] = (
     Received,
     Refused,
@@ -428,6 +442,7 @@ KINDS: tuple[type[Body], ...] = (
     RetentionRun,
     HoldPlaced,
     HoldReleased,
+    ReportMade,
 )
 
 

@@ -8,8 +8,10 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Sequence,
     Table,
@@ -57,3 +59,11 @@ reference_works = Table(
 )
 """Listed works. Rows are never deleted, so that old records explain themselves. Rights are *claimed* by
 someone; `rights_claim` says by whom, and nobody here judged the claim."""
+
+reference_thumbnails = Table(
+    "reference_thumbnails",
+    metadata,
+    Column("reference_id", Text, ForeignKey("reference_works.id"), primary_key=True),
+    Column("jpeg", LargeBinary, nullable=False),
+)
+"""Small pictures of listed works, so that a person can see what a match is about; nothing is searched in them."""

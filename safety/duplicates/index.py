@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from safety.duplicates.hashes import PerceptualHash, perceptual_hash
 from safety.duplicates.matches import Match, SearchMethod, SearchResult, Snapshot, confidence
 from safety.errors import ReferenceIndexError
-from safety.tables import reference_changes, reference_works
+from safety.tables import reference_changes, reference_thumbnails, reference_works
 
 EXACT_SEARCH_SIZE_MAX = 200_000
 """Listed works up to which every one is compared: some tens of milliseconds, and repeatable."""
@@ -31,7 +31,10 @@ _works = reference_works.c
 
 @dataclass(frozen=True, slots=True)
 class NewReference:
-    """A work to list: where it came from, its file's SHA-256 (hex), its hash, and its size in pixels."""
+    """A work to list: where it came from, its file's SHA-256 (hex), its hash, and its size in pixels.
+
+    `thumbnail` is a small JPEG to show beside a match, empty for none.
+    """
 
     source: str
     sha256: str
@@ -39,6 +42,7 @@ class NewReference:
     width: int
     height: int
     rights_claim: str | None = None
+    thumbnail: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,13 @@ class ReferenceIndex:
         with self._reading() as connection:
             row = connection.execute(select(*_DESCRIPTION).where(_works.id == reference_id)).one_or_none()
         return None if row is None else _reference(row)
+
+    def thumbnail(self, reference_id: str) -> bytes | None:
+        """A small JPEG of a listed work; None where none was kept."""
+        query = select(reference_thumbnails.c.jpeg).where(reference_thumbnails.c.reference_id == reference_id)
+        with self._reading() as connection:
+            found = connection.scalar(query)
+        return None if found is None else bytes(found)
 
     def list(self, *, include_withdrawn: bool = False) -> list[Reference]:
         """Listed works in the order in which they were added."""
@@ -177,7 +188,11 @@ class ReferenceIndex:
             .returning(*_DESCRIPTION)
         )
         row = connection.execute(statement).one_or_none()
-        return None if row is None else _reference(row)
+        if row is None:
+            return None
+        if item.thumbnail:
+            connection.execute(insert(reference_thumbnails).values(reference_id=row.id, jpeg=item.thumbnail))
+        return _reference(row)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
