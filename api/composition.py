@@ -23,6 +23,8 @@ from audit.events import Event
 
 if TYPE_CHECKING:
     from api.checking import CheckBench
+    from api.credential_worker import CredentialWorker
+    from api.credentials import Credentials
     from api.decode_worker import DecodeWorker
     from api.generate import GenerationFlow
     from api.marking import Marking
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from generator.catalogue import ModelCatalogue
     from generator.engine import Engine
     from generator.serving import GenerationQueue
+    from provenance.signer import Signer
+    from provenance.trust.store import TrustStore
     from safety.duplicates.index import ReferenceIndex
     from safety.duplicates.ingest import IngestReport
     from safety.policy import Policy
@@ -188,26 +192,57 @@ class Imprimatur:
         return Marking(service, laboratory_mark(), self.records)
 
     @cached_property
+    def trust(self) -> TrustStore:
+        """The trust list in force, and every earlier one."""
+        from api.signing import first_trust_list
+        from provenance.trust.store import TrustStore
+
+        return TrustStore(self.database.engine, first_trust_list(self.settings), self.clock)
+
+    @cached_property
     def publisher(self) -> Publisher:
         """Encoding, signing, reading back."""
+        from api import signing
         from api.publishing import Publisher
-        from provenance.development_ca import development_signer
-        from provenance.signer import PemSigner
-        from provenance.trust import TrustList, official_trust_list
 
         settings = self.settings
-        with configured():
-            if settings.signing_certificates is None or settings.signing_key is None:
-                signer = development_signer(settings.keys_dir / "development-ca", self.clock)
-            else:
-                password = settings.signing_key_passphrase
-                signer = PemSigner.load(
-                    settings.signing_certificates,
-                    settings.signing_key,
-                    password=password.get_secret_value().encode() if password else None,
-                )
-            trust = TrustList.load(settings.trust_anchors) if settings.trust_anchors else official_trust_list()
-        return Publisher(signer, trust, settings.provider)
+        return Publisher(
+            signing.signing_keys(settings, self.clock, self._certificate_changed),
+            self.trust,
+            settings.provider,
+            read=self.credential_reader.read,
+            training_mining=signing.training_mining(settings),
+            label=signing.visible_label(settings),
+            authority=signing.time_stamp_authority(settings, self.trust.current),
+        )
+
+    @cached_property
+    def credential_reader(self) -> CredentialWorker:
+        """The bounded reader of foreign credentials."""
+        from api.credential_worker import CredentialWorker
+
+        return CredentialWorker(self.decode_limits.max_bytes, timeout_s=self.settings.decode_timeout_s)
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """The repository of manifests."""
+        from api.credentials import Credentials
+
+        return Credentials(
+            self.database.engine,
+            self.records,
+            lambda: self.objects,
+            lambda: self.publisher,
+            lambda: self.results,
+            lambda: self.marking,
+            self.clock,
+        )
+
+    def _certificate_changed(self, signer: Signer) -> None:
+        from provenance.certificate import leaf_digest
+
+        digest = leaf_digest(signer.certificate_chain_pem)
+        self.append(Event(None, events.KeyCreated(purpose="credential", key_id=digest, public_key=digest)))
 
     @cached_property
     def decoder(self) -> DecodeWorker:
@@ -444,6 +479,8 @@ class Imprimatur:
             self.reviews.close()
         if "decoder" in self.__dict__:
             self.decoder.close()
+        if "credential_reader" in self.__dict__:
+            self.credential_reader.close()
         if "queue" in self.__dict__:
             self.queue.close()
         for engine in self._engines.values():

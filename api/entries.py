@@ -17,6 +17,7 @@ from audit.events import Body
 from generator.card import ModelCard
 from generator.image import GeneratedImage
 from generator.request import ResolvedRequest
+from provenance.sdk_signing import SIGNABLE_FORMATS
 from safety.duplicates.check import LISTED_WORK
 from safety.findings import Finding, Outcome, decimal
 from safety.policy import Decision, Policy
@@ -24,9 +25,6 @@ from safety.policy import Decision, Policy
 if TYPE_CHECKING:
     from api.marking import ReadBack
     from api.publishing import Published
-
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-
 
 def finding_document(finding: Finding) -> dict[str, Any]:
     """A finding as JSON for callers: its record, with score and threshold as numbers."""
@@ -180,7 +178,7 @@ def released(
     """An image may leave; `review` is the event by which a person approved it, where one did."""
     return events.Released(
         image_sha256=hashlib.sha256(published.data).hexdigest(),
-        media_type=MEDIA_TYPES[image_format],
+        media_type=SIGNABLE_FORMATS[image_format],
         width=facts.width,
         height=facts.height,
         origin=facts.origin,

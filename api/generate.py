@@ -49,6 +49,7 @@ from generator.image import GeneratedImage
 from generator.request import GenerationRequest, ResolvedRequest
 from generator.serving import Cancellation, Place
 from provenance.errors import ProvenanceError
+from provenance.sdk_signing import SIGNABLE_FORMATS
 from provenance.ingredients import Ingredient
 from safety.checks import Stage, run_checks
 from safety.errors import CheckFailedError, SafetyError
@@ -305,9 +306,10 @@ class GenerationFlow:
 
     def _accept(self, order: Order) -> tuple[ResolvedRequest, tuple[inputs.Input, ...]]:
         """The request with every value filled in, and its inputs. No record exists yet."""
-        if order.image_format not in ("png", "jpeg", "webp"):
+        if order.image_format not in SIGNABLE_FORMATS:
             raise InvalidInputError(
-                f"the format '{order.image_format}' is not written; use png, jpeg or webp", parameter="output_format"
+                f"the format '{order.image_format}' is not written; use one of {', '.join(SIGNABLE_FORMATS)}",
+                parameter="output_format",
             )
         try:
             card = self._services.card(order.request.model)
@@ -533,6 +535,7 @@ class GenerationFlow:
         )
         with unavailable():
             stored = services.objects.put(published.data, subject)
+        services.credentials.keep(published, record, draft.image_format, subject)
         return published.data, entries.released(facts, published, draft.image_format, stored, review=review)
 
     def _subject_of(self, draft: Draft) -> str:

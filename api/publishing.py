@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -15,6 +16,7 @@ from api.marking import Marking
 from api.records import Record
 from audit import records as audit_records
 from generator.card import ModelCard
+from provenance.certificate import leaf_digest
 from provenance.credential import SignedImage, sign_credential
 from provenance.disclosure import DisclosureFields
 from provenance.encode import ImageFormat, encode_image, thumbnail_jpeg
@@ -29,15 +31,18 @@ from provenance.manifest import (
     TrainingMining,
 )
 from provenance.metadata import MetadataReport, read_disclosure
-from provenance.reader import read_credential
+from provenance.raw_store import read_raw
+from provenance.reader import STORE_MEDIA_TYPE, RawReader, read_credential
 from provenance.report import CredentialReport
-from provenance.signer import Signer
+from provenance.signing_keys import SignerSource
 from provenance.time_stamp import TimeStampAuthority
+from provenance.update_manifest import Update, updated_store
 from provenance.visible_label import VisibleLabel, draw_label
 from provenance.vocabulary import ISCC_ALGORITHM, WATERMARK_ALGORITHM
 
 if TYPE_CHECKING:
     from provenance.trust import TrustList
+    from provenance.trust.store import TrustStore
 
 SYSTEM = "Imprimatur"
 
@@ -56,6 +61,8 @@ class Publisher:
     """Encodes, signs, and reads back.
 
     Args:
+        keys: gives the signer in use.
+        read: runs the SDK over foreign files; the service gives one that does so in a bounded process.
         training_mining: what the credential allows others to do with the picture.
         label: the visible label that every picture gets; None for none.
         authority: stamps the signatures; None for none.
@@ -63,26 +70,33 @@ class Publisher:
 
     def __init__(
         self,
-        signer: Signer,
-        trust: TrustList,
+        keys: SignerSource,
+        trust: TrustStore,
         provider: str,
         *,
+        read: RawReader = read_raw,
         training_mining: TrainingMining = NO_TRAINING,
         label: VisibleLabel | None = None,
         authority: TimeStampAuthority | None = None,
     ) -> None:
-        self._signer = signer
+        self._keys = keys
         self._trust = trust
         self._provider = provider
         self._training_mining = training_mining
         self._label = label
+        self._read = read
         self._authority = authority
         self._version = version("imprimatur")
 
     @property
-    def signer(self) -> Signer:
-        """The signer in use."""
-        return self._signer
+    def keys(self) -> SignerSource:
+        """Gives the signer in use."""
+        return self._keys
+
+    @property
+    def trust(self) -> TrustStore:
+        """The trust list in force, and earlier ones."""
+        return self._trust
 
     @property
     def authority(self) -> TimeStampAuthority | None:
@@ -159,18 +173,34 @@ class Publisher:
             prompt=prompt,
             human_oversight=oversight,
         )
-        signer = self._signer
+        signer = self._keys.current()
         signed = sign_credential(encoded, image_format, description, signer, authority=self._authority)
         credential = audit_records.Credential(
             manifest=signed.manifest_label,
             digest=hashlib.sha256(signed.manifest_store).hexdigest(),
-            signer=_leaf_digest(signer.certificate_chain_pem),
+            signer=leaf_digest(signer.certificate_chain_pem),
+            time_stamp=signed.time_stamp,
         )
         return Published(signed.data, print_of_pixels, credential, signed)
 
-    def read(self, data: bytes, media_type: str) -> CredentialReport:
-        """What a file's credential says, judged by the configured trust list."""
-        return read_credential(data, media_type, self._trust)
+    def read(
+        self, data: bytes, media_type: str, *, trust: TrustList | None = None, manifest_store: bytes | None = None
+    ) -> CredentialReport:
+        """What a file's credential says, judged by the trust list in force, or by the given one."""
+        judged_by = self._trust.current() if trust is None else trust
+        return read_credential(data, media_type, judged_by, manifest_store=manifest_store, read=self._read)
+
+    def read_store(self, manifest_store: bytes) -> CredentialReport:
+        """What a manifest store says by itself; that it fits no picture's bytes is for `recovered` to leave aside."""
+        return read_credential(manifest_store, STORE_MEDIA_TYPE, self._trust.current(), read=self._read)
+
+    def update(
+        self, signed: bytes, image_format: str, *, redact: Sequence[str] = (), stamp: bool, when: datetime
+    ) -> bytes:
+        """A released file's manifest store with an update manifest. Raises `ProvenanceError`."""
+        update = Update(SYSTEM, self._version, when, tuple(redact))
+        authority = self._authority if stamp else None
+        return updated_store(signed, image_format, update, self._keys.current(), authority).manifest_store
 
     @staticmethod
     def disclosure(data: bytes) -> MetadataReport:
@@ -181,10 +211,3 @@ class Publisher:
 def origin(ingredients: Sequence[Ingredient]) -> Literal["created", "altered"]:
     """Whether a model made the whole picture, or changed or completed given ones."""
     return "altered" if any(one.relationship != "inputTo" for one in ingredients) else "created"
-
-
-def _leaf_digest(chain_pem: str) -> str:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-
-    return x509.load_pem_x509_certificate(chain_pem.encode()).fingerprint(hashes.SHA256()).hex()

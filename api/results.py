@@ -123,6 +123,8 @@ class Results:
         the role `quarantine` sees the prompt.
         """
         record = self._services.records.get(record_id)
+        if record.state == "held" and self._services.reviews.expire():
+            record = self._services.records.get(record_id)
         if not _may_read(record, caller):
             return {"state": "released", "disclosure": self.disclosure(record)}
         document: dict[str, Any] = {

@@ -64,8 +64,22 @@ class Settings(BaseSettings):
     signing_certificates: Path | None = Field(None, description="PEM chain, leaf first; unset: development CA.")
     signing_key: Path | None = Field(None, description="PEM private key of the leaf.")
     signing_key_passphrase: SecretStr | None = None
+    signing_pkcs11_library: Path | None = Field(None, description="PKCS #11 module of the token that holds the key.")
+    signing_pkcs11_token: str | None = Field(None, description="The token's label.")
+    signing_pkcs11_pin: SecretStr | None = None
+    signing_pkcs11_key: str | None = Field(None, description="The key's label; unset: found by the certificate.")
+    time_stamp_url: str | None = Field(None, description="RFC 3161 authority; unset: signatures are not stamped.")
+    time_stamp_required: bool = Field(False, description="Release nothing while the authority is away.")
+    time_stamp_timeout_s: float = Field(5.0, gt=0, le=300)
     trust_anchors: Path | None = Field(None, description="PEM trust anchors; unset: the shipped lists.")
-    image_format: Literal["png", "jpeg", "webp"] = "png"
+    time_stamp_anchors: Path | None = Field(None, description="PEM anchors of time-stamp authorities.")
+    remote_manifests: bool = Field(False, description="Fetch credentials that files only point to.")
+    training_mining: Literal["notAllowed", "allowed"] = "notAllowed"
+    visible_label: str | None = Field(None, min_length=1, max_length=60, description="Drawn into every picture.")
+    visible_label_place: Literal["top-left", "top-right", "bottom-left", "bottom-right"] = "bottom-right"
+    visible_label_height: float = Field(0.05, ge=0.01, le=0.5, description="Share of the shorter side.")
+    lookups_per_minute: int = Field(60, ge=1, description="Soft-binding look-ups of one address without a key.")
+    image_format: Literal["png", "jpeg", "webp", "avif", "tiff"] = "png"
     url_private_addresses: bool = Field(False, description="Allow `verify URL` on private addresses (tests).")
 
     @field_validator("data_dir")

@@ -136,6 +136,7 @@ class Credential:
     manifest: Annotated[str, Doc("Label of the active manifest.")]
     digest: Annotated[str, Doc("SHA-256 of the manifest store, hexadecimal.")]
     signer: Annotated[str | None, Doc("SHA-256 of the signing certificate.")] = None
+    time_stamp: Annotated[str, Doc("`stamped`, `none`, or `pending`: the authority was away at release.")] = "none"
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,10 @@ class EncodingError(ProvenanceError):
     """Pixels or disclosure fields that cannot be encoded."""
 
 
+class ManifestStoreError(ProvenanceError):
+    """Bytes that are no manifest store."""
+
+
 class TrustListError(ProvenanceError):
     """A trust list or trust configuration that cannot be read."""
 

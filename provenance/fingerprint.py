@@ -84,6 +84,15 @@ def compare(first: Fingerprint, second: Fingerprint) -> Agreement:
     return Agreement(verdict, iscc_distance, phash_distance)
 
 
+def image_code_bits(iscc: str) -> bytes | None:
+    """The 32 bytes of an Image-Code; None where the picture is too empty to be told from others.
+
+    Raises `FingerprintError`.
+    """
+    code = _code_bits(iscc)
+    return None if _is_empty(code) else code
+
+
 def _code_bits(iscc: str) -> bytes:
     import iscc_core
 

@@ -29,7 +29,7 @@ credential_manifests = Table(
     "credential_manifests",
     metadata,
     Column("manifest_id", Text, primary_key=True),
-    Column("record_id", String(36), nullable=False, unique=True),
+    Column("record_id", String(36), nullable=False, index=True),
     Column("media_type", Text, nullable=False),
     Column("fingerprint", BIT(256)),
     Column("store_sha256", String(64), nullable=False),

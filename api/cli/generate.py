@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from api.generate import ImageResult
 
 _SIDES = ("left", "top", "right", "bottom")
-_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_FORMATS = {
+    ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif", ".tif": "tiff", ".tiff": "tiff",
+}  # fmt: skip
 
 
 class _Size(click.ParamType[tuple[int, int]]):

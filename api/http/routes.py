@@ -49,7 +49,7 @@ class ImageGenerationBody(BaseModel):
     n: Annotated[int, Field(ge=1, le=LARGEST_COUNT)] | None = 1
     size: str | None = None
     response_format: Literal["b64_json", "url"] | None = "b64_json"
-    output_format: Literal["png", "jpeg", "webp"] | None = None
+    output_format: Literal["png", "jpeg", "webp", "avif", "tiff"] | None = None
     user: Annotated[str, Field(max_length=256)] | None = None
     seed: int | None = None
     steps: int | None = None

@@ -1,4 +1,4 @@
-"""Everything that a secret key decides about a mark: where bits go, their signs, and the check bits.
+"""What a secret key decides about a mark: the check bits, and the numbers that its tile is drawn from.
 
 Derived with SHAKE-256 and HMAC-SHA-256, so that a key means the same on every machine and for ever; the
 random generators of numpy promise no such thing.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -18,25 +17,6 @@ CHECK_BITS: Final = 32
 _CHECK_BYTES: Final = CHECK_BITS // 8
 PAYLOAD_BYTES: Final = 8
 MESSAGE_BITS: Final = 8 * PAYLOAD_BYTES + CHECK_BITS
-
-
-@dataclass(frozen=True)
-class Spreading:
-    """For each code bit the coefficients that carry it (code bits, repetitions), as flat indices, and ±1 signs."""
-
-    carriers: NDArray[np.intp]
-    signs: NDArray[np.float32]
-
-
-def spreading(secret: bytes, blocks: int, choices: int, code_bits: int) -> Spreading:
-    """Choose one of `choices` coefficients in each of `blocks` blocks, and deal them out to the code bits."""
-    choice = _numbers(secret, b"coefficient", blocks) % choices
-    carriers = np.arange(blocks, dtype=np.intp) * choices + choice.astype(np.intp)
-    order = np.argsort(_numbers(secret, b"order", blocks), kind="stable")
-    repetitions = blocks // code_bits
-    dealt = carriers[order][: repetitions * code_bits].reshape(repetitions, code_bits).T
-    signs = np.where(_numbers(secret, b"sign", dealt.size) & 1, 1.0, -1.0).astype(np.float32)
-    return Spreading(np.ascontiguousarray(dealt), signs.reshape(dealt.shape))
 
 
 def message(secret: bytes, payload: int) -> NDArray[np.uint8]:
@@ -60,6 +40,7 @@ def _check(secret: bytes, data: bytes) -> bytes:
     return hmac.new(secret, b"imprimatur watermark 1 check" + data, hashlib.sha256).digest()[:_CHECK_BYTES]
 
 
-def _numbers(secret: bytes, purpose: bytes, count: int) -> NDArray[np.uint32]:
+def numbers(secret: bytes, purpose: bytes, count: int) -> NDArray[np.uint32]:
+    """`count` numbers of 32 bits that only the key's holder can compute, others for each purpose."""
     seed = hmac.new(secret, b"imprimatur watermark 1 " + purpose, hashlib.sha256).digest()
     return np.frombuffer(hashlib.shake_256(seed).digest(4 * count), "<u4").astype(np.uint32)

@@ -41,9 +41,9 @@ def upgrade() -> None:
             "(stamp_state = 'pending') = (stamp_due_at IS NOT NULL)", name="credential_manifests_stamp_due"
         ),
         sa.PrimaryKeyConstraint("manifest_id"),
-        sa.UniqueConstraint("record_id"),
         comment="Where the manifest store of each released image lies; `public` is the copy that strangers may fetch.",
     )
+    op.create_index("ix_credential_manifests_record_id", "credential_manifests", ["record_id"])
     op.create_index(
         "credential_manifests_due",
         "credential_manifests",
