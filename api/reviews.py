@@ -35,6 +35,7 @@ from audit.errors import AuditUnavailableError, ErasedError, ObjectError
 from audit.events import Event, EventId
 from audit.reader import StoredEvent
 from audit.records import ObjectReference, VaultReference
+from provenance.sdk_signing import SIGNABLE_FORMATS
 from safety.findings import Finding
 from safety.policy import Decision
 
@@ -181,7 +182,7 @@ class ReviewQueue:
         data = self._pending(review)
         if review.stage == "image":
             draft = Draft.from_bytes(data)
-            return draft.encoded, entries.MEDIA_TYPES[draft.image_format]
+            return draft.encoded, SIGNABLE_FORMATS[draft.image_format]
         held = HeldRequest.from_bytes(data)
         if held.image is None:
             raise NotFoundError("this item is a prompt; it has no picture")
