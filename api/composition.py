@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from api.models import Models
     from api.policies import PolicyBook
     from api.publishing import Publisher
+    from api.reports.flow import ReportFlow
     from api.results import Results
     from api.reviews import ReviewQueue
     from api.screening import Screening
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from audit.ledger import Checkpoint
     from audit.log import AuditLog
     from audit.objects import ObjectStore
+    from audit.reports.signing import DocumentSigner
     from audit.vault import Vault
     from generator.card import ModelCard
     from generator.catalogue import ModelCatalogue
@@ -184,12 +186,12 @@ class Imprimatur:
 
     @cached_property
     def marking(self) -> Marking:
-        """The watermark's two keys."""
-        from api.marking import Marking, laboratory_mark, service_mark
+        """The watermark's keys."""
+        from api.marking import Marking, ServiceKeys, marks
 
         with configured():
-            service = service_mark(self.settings.keys_dir / "watermark.key")
-        return Marking(service, laboratory_mark(), self.records)
+            service, laboratory, number = marks(ServiceKeys(self.settings.keys_dir))
+        return Marking(service, laboratory, self.records, number)
 
     @cached_property
     def trust(self) -> TrustStore:
@@ -286,6 +288,21 @@ class Imprimatur:
 
         policy = self.policies.of(self.settings.tenant)
         return Screening(self.checks_of(policy).prompt, policy)
+
+    @cached_property
+    def reports(self) -> ReportFlow:
+        """The flow of a report for legal review."""
+        from api.reports.flow import ReportFlow
+
+        return ReportFlow(self)
+
+    @cached_property
+    def document_signer(self) -> DocumentSigner:
+        """Who signs reports."""
+        from api.reports.signer import document_signer
+
+        with configured():
+            return document_signer(self.settings, self.clock)
 
     # -- acts ----------------------------------------------------------------------------------------------------
 

@@ -79,6 +79,15 @@ class Settings(BaseSettings):
     visible_label_place: Literal["top-left", "top-right", "bottom-left", "bottom-right"] = "bottom-right"
     visible_label_height: float = Field(0.05, ge=0.01, le=0.5, description="Share of the shorter side.")
     lookups_per_minute: int = Field(60, ge=1, description="Soft-binding look-ups of one address without a key.")
+    report_certificates: Path | None = Field(None, description="PEM chain that signs reports; unset: development CA.")
+    report_key: Path | None = Field(None, description="PEM private key of its leaf, RSA or elliptic curve.")
+    report_key_passphrase: SecretStr | None = None
+    report_fonts: Path | None = Field(None, description="Folder with fonts for scripts that the program has none for.")
+    checkpoint_interval_s: float = Field(
+        300.0, gt=0, le=86_400, description="How often a running service has the newest checkpoint stamped."
+    )
+    ledger_public: bool = Field(True, description="Serve checkpoints, tiles and proofs without a key.")
+    retention_path: Path | None = Field(None, description="Retention rules (YAML); unset: nothing expires.")
     image_format: Literal["png", "jpeg", "webp", "avif", "tiff"] = "png"
     url_private_addresses: bool = Field(False, description="Allow `verify URL` on private addresses (tests).")
 

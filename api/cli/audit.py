@@ -8,13 +8,17 @@ from typing import Any
 
 import click
 
+from api.cli import report
 from api.cli.output import EXIT_FAILURE, emit, json_option, reports_errors, service
 from api.errors import InvalidInputError
 
 
 @click.group()
 def command() -> None:
-    """The audit log: records, proofs, receipts, checkpoints, fsck."""
+    """The audit log: records, proofs, receipts, checkpoints, fsck, reports."""
+
+
+command.add_command(report.command, "report")
 
 
 @command.command()

@@ -214,7 +214,7 @@ def _paths(value: Any) -> set[str]:
     """Every text that stands where the report names a file of the bundle."""
     found: set[str] = set()
     if isinstance(value, Mapping):
-        for name in ("path", "thumbnail", "consistency"):
+        for name in ("path", "thumbnail", "consistency", "certificates_path"):
             if isinstance(value.get(name), str):
                 found.add(value[name])
         value = list(value.values())

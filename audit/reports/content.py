@@ -232,6 +232,7 @@ class CredentialStatement:
     claims: tuple[str, ...] = ()
     codes: tuple[CredentialCode, ...] = ()
     path: Annotated[str | None, Doc("Manifest store in the bundle.")] = None
+    certificates_path: Annotated[str | None, Doc("Chain of the signing certificate in the bundle.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ class ProvedEvent:
         leaf: exact bytes of the leaf; None while the event has no place yet.
         checkpoint: state that `proof` leads to: the stamped one where that covers the event, else the newest.
         is_stamped: whether that is the stamped one.
+        withhold_private: the private part goes into no bundle.
     """
 
     event: StoredEvent
@@ -57,9 +58,11 @@ class ProvedEvent:
     proof: tuple[bytes, ...]
     checkpoint: Checkpoint | None
     is_stamped: bool
+    withhold_private: bool = False
 
     def to_json(self, *, with_private: bool, checkpoint_path: str | None) -> bytes:
         """The event as a file of the bundle; the verifier recomputes everything from it."""
+        with_private = with_private and not self.withhold_private
         document = {
             "format": EVENT_FORMAT,
             "id": self.event.id,
@@ -152,9 +155,7 @@ class EvidenceReader:
             CheckpointError: that checkpoint is not signed by the log's key.
         """
         query = (
-            select(
-                ledger_checkpoints.c.note, ledger_stamps.c.response, ledger_stamps.c.time, ledger_stamps.c.authority
-            )
+            select(ledger_checkpoints.c.note, ledger_stamps.c.response, ledger_stamps.c.time, ledger_stamps.c.authority)
             .join_from(ledger_stamps, ledger_checkpoints, ledger_stamps.c.size == ledger_checkpoints.c.size)
             .order_by(ledger_stamps.c.size.desc(), ledger_stamps.c.time)
             .limit(1)

@@ -1,0 +1,1 @@
+"""Reports for legal review: gathers what `audit.reports` sets, signs and bundles."""

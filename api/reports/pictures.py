@@ -1,0 +1,116 @@
+"""Small pictures for reports, and the stored objects that they show."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from api.errors import InvalidInputError
+from audit.errors import ErasedError, ObjectError
+from audit.records import ObjectReference
+from audit.reports.content import CustodyEntry
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from audit.objects import ObjectStore
+    from audit.reports.bundle import Staging
+
+SIDE_PIXELS = 320
+QUALITY = 82
+MAX_OWN_PIXELS = 100_000_000
+_SUFFIXES = (
+    (b"\x89PNG", "png"),
+    (b"\xff\xd8\xff", "jpg"),
+    (b"RIFF", "webp"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+)
+_ORIGINS = {"image": "items", "input": "inputs"}
+
+Decode = Callable[[bytes], "NDArray[np.uint8]"]
+
+
+def of_own_file(data: bytes) -> bytes:
+    """A small JPEG of a file that this service made. Not for files from outside: see `of_pixels`.
+
+    Raises:
+        OSError, ValueError: it does not decode.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        if image.width * image.height > MAX_OWN_PIXELS:
+            raise ValueError(f"{image.width}×{image.height} pixels are more than this service makes")
+        image.draft("RGB", (SIDE_PIXELS, SIDE_PIXELS))
+        return _encoded(image.convert("RGB"))
+
+
+def of_pixels(pixels: NDArray[np.uint8]) -> bytes:
+    """A small JPEG of decoded pixels: uint8, shape (height, width, 3), RGB."""
+    from PIL import Image
+
+    return _encoded(Image.fromarray(pixels))
+
+
+def _encoded(image: Any) -> bytes:
+    out = io.BytesIO()
+    image.thumbnail((SIDE_PIXELS, SIDE_PIXELS), reducing_gap=2.0)
+    image.save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()
+
+
+class Custody:
+    """Looks at the stored objects of items, and puts them with small pictures into the bundle.
+
+    Args:
+        decode: the guarded decoder, for what came from outside.
+    """
+
+    def __init__(self, objects: ObjectStore, decode: Decode, staging: Staging) -> None:
+        self._objects = objects
+        self._decode = decode
+        self._staging = staging
+
+    def look(self, recorded: Mapping[str, Any], number: int, *, withheld: bool) -> tuple[CustodyEntry, bytes | None]:
+        """What is there of one recorded object, and its bytes.
+
+        Args:
+            recorded: an object reference as JSON.
+            number: of the item, for the file's name.
+            withheld: say what is there, and show nothing of it.
+        """
+        reference = ObjectReference(**recorded)
+        entry = CustodyEntry(role=reference.role, sha256=reference.sha256, size=reference.size, state="present")
+        try:
+            data = self._objects.get(reference)
+        except ErasedError:
+            return _with_state(entry, "erased"), None
+        except ObjectError as error:
+            return _with_state(entry, f"not readable: {error}"), None
+        entry = _with_state(entry, "present, digest checked")
+        if withheld:
+            return entry, None
+        suffix = next((suffix for magic, suffix in _SUFFIXES if data.startswith(magic)), None)
+        if suffix is None:
+            return entry, data  # no picture: a draft that waits for review, for instance
+        name = f"{number:05d}-{reference.sha256[:16]}"
+        folder = _ORIGINS.get(reference.role, "objects")
+        path = self._staging.add(f"{folder}/{name}.{suffix}", data)
+        thumbnail = self._thumbnail(data, name, is_own=folder == "items")
+        return CustodyEntry(
+            role=entry.role, sha256=entry.sha256, size=entry.size, state=entry.state, path=path, thumbnail=thumbnail
+        ), data  # fmt: skip
+
+    def _thumbnail(self, data: bytes, name: str, *, is_own: bool) -> str | None:
+        try:
+            small = of_own_file(data) if is_own else of_pixels(self._decode(data))
+        except (OSError, ValueError, InvalidInputError):
+            return None
+        return self._staging.add(f"thumbnails/{name}.jpg", small)
+
+
+def _with_state(entry: CustodyEntry, state: str) -> CustodyEntry:
+    return CustodyEntry(role=entry.role, sha256=entry.sha256, size=entry.size, state=state)
