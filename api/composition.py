@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -16,6 +17,7 @@ from api.database import Database, open_database, process_id
 from api.decoding import DecodedImage, DecodeLimits
 from api.errors import ConfigurationError, ServiceError, UnreadableSourceError
 from api.keys import Caller, KeyStore, Role
+from api.login_failures import LoginFailureLog
 from api.records import RecordStore
 from api.settings import Settings
 from audit import events
@@ -23,9 +25,11 @@ from audit.events import Event
 
 if TYPE_CHECKING:
     from api.checking import CheckBench
+    from api.checkpointing import Checkpointing
     from api.credential_worker import CredentialWorker
     from api.credentials import Credentials
     from api.decode_worker import DecodeWorker
+    from api.erasing import Erasing
     from api.generate import GenerationFlow
     from api.marking import Marking
     from api.models import Models
@@ -78,11 +82,13 @@ class Imprimatur:
         self.database: Database = open_database(settings)
         self.records = RecordStore(self.database.engine, owner=process_id(), lease_s=settings.lease_s)
         self.keys = KeyStore(self.database.engine)
+        self.login_failures = LoginFailureLog(self.append, clock)
         self.decode_limits = DecodeLimits(settings.max_upload_bytes, settings.max_pixels)
         self._engines: dict[str, Engine] = {}
         self._engines_lock = threading.Lock()
         try:
             self.close_abandoned()
+            self._complete_erasures()
         except BaseException:
             self.database.close()
             raise
@@ -126,6 +132,20 @@ class Imprimatur:
     def policy(self) -> Policy:
         """The policy of the house."""
         return self.policies.house()
+
+    @cached_property
+    def erasing(self) -> Erasing:
+        """Erasure, retention, legal holds."""
+        from api.erasing import Erasing
+
+        return Erasing(self)
+
+    @cached_property
+    def checkpointing(self) -> Checkpointing:
+        """Checkpoints on demand, and their stamps."""
+        from api.checkpointing import Checkpointing
+
+        return Checkpointing(self)
 
     @cached_property
     def encoder(self) -> LoadedEncoder:
@@ -212,6 +232,7 @@ class Imprimatur:
             signing.signing_keys(settings, self.clock, self._certificate_changed),
             self.trust,
             settings.provider,
+            payload=lambda record: self.marking.payload(record),
             read=self.credential_reader.read,
             training_mining=signing.training_mining(settings),
             label=signing.visible_label(settings),
@@ -484,6 +505,17 @@ class Imprimatur:
                 self.log.checkpoint()
         return [record.record_id for record in expired]
 
+    def _complete_erasures(self) -> None:
+        """Do what an erasure that was interrupted has left to do."""
+        from sqlalchemy import select
+
+        from audit.tables import vault_destructions
+
+        with unavailable(), self.database.engine.connect() as connection:
+            is_pending = connection.execute(select(vault_destructions.c.subject_id).limit(1)).first() is not None
+        if is_pending:
+            self.erasing.complete()
+
     def health(self) -> dict[str, Any]:
         """Whether the service can work: `status` is green, yellow (soon not) or red, with each part."""
         from api.health import health
@@ -492,6 +524,8 @@ class Imprimatur:
 
     def close(self) -> None:
         """Give everything back."""
+        with contextlib.suppress(ServiceError):  # the database may be away
+            self.login_failures.flush(force=True)
         if "reviews" in self.__dict__:
             self.reviews.close()
         if "decoder" in self.__dict__:

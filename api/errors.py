@@ -86,6 +86,10 @@ class NotAuthenticatedError(ServiceError):
     kind = "invalid_request_error"
     http_status = 401
 
+    def __init__(self, message: str, *, key_id: str | None = None) -> None:
+        super().__init__(message)
+        self.key_id = key_id  # of the existing key that was tried; for the log, never for the caller
+
 
 class NotPermittedError(ServiceError):
     """The API key lacks the role that this call needs."""
@@ -171,6 +175,21 @@ class ReviewConflictError(ServiceError):
     code = "review_conflict"
     kind = "invalid_request_error"
     http_status = 409
+
+
+class LegalHoldConflictError(ServiceError):
+    """What should be erased is under legal hold; nothing was erased."""
+
+    code = "legal_hold"
+    kind = "invalid_request_error"
+    http_status = 409
+
+
+class StampUnavailableError(ServiceError):
+    """The time-stamp authority did not stamp; the checkpoint itself stands and can be stamped later."""
+
+    code = "time_stamp_unavailable"
+    http_status = 503
 
 
 class BusyError(ServiceError):

@@ -106,7 +106,9 @@ class KeyStore:
         # Compare in constant time also when the key is unknown.
         expected = row.secret_sha256 if row is not None else bytes(32)
         if not hmac.compare_digest(expected, _hash(secret)) or row is None or row.revoked_at is not None:
-            raise NotAuthenticatedError("this API key is unknown or was revoked")
+            raise NotAuthenticatedError(
+                "this API key is unknown or was revoked", key_id=None if row is None else str(row.key_id)
+            )
         return Caller(row.tenant, f"{row.tenant}/key/{key_id}", frozenset(Role(role) for role in row.roles))
 
     def revoke(self, connection: Connection, key_id: str) -> None:

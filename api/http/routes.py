@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, File, Form, Header, Request, Response, U
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.composition import Imprimatur
-from api.errors import HeldError, InvalidInputError, RefusedError
+from api.errors import HeldError, InvalidInputError, NotAuthenticatedError, RefusedError
 from api.fetching import fetch
 from api.generate import GenerationResult, ImageResult, Order
 from api.http.disconnect import while_connected
@@ -32,7 +32,13 @@ def services(request: Request) -> Imprimatur:
 def caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> Caller:
     """Who asks, by the API key in `Authorization: Bearer`."""
     scheme, _, key = (authorization or "").partition(" ")
-    return services(request).keys.authenticate(key.strip() if scheme.lower() == "bearer" else None)
+    opened = services(request)
+    try:
+        return opened.keys.authenticate(key.strip() if scheme.lower() == "bearer" else None)
+    except NotAuthenticatedError as error:
+        if authorization is not None:  # else nobody tried a key
+            opened.login_failures.note(request.client.host if request.client else "", error.key_id)
+        raise
 
 
 Services = Annotated[Imprimatur, Depends(services)]
