@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from audit.ledger import Checkpoint
     from audit.log import AuditLog
     from audit.objects import ObjectStore
+    from audit.records import VaultReference
     from audit.reports.signing import DocumentSigner
     from audit.vault import Vault
     from generator.card import ModelCard
@@ -374,6 +375,11 @@ class Imprimatur:
     def local_caller(self) -> Caller:
         """Who uses the command line: the operator, with every role."""
         return Caller(self.settings.tenant, f"{self.settings.tenant}/cli", frozenset({Role.ADMIN}), operator=True)
+
+    def actor(self, caller: Caller) -> VaultReference:
+        """Who asks, put into the vault for an event to refer to."""
+        with unavailable():
+            return self.vault.put(caller.subject, "actor", caller.subject.encode())
 
     def decode(self, data: bytes) -> DecodedImage:
         """Decode foreign bytes in the bounded worker. Raises `InvalidInputError`."""

@@ -21,7 +21,7 @@ from api.tables import policies, policy_assignments
 from audit import records
 from audit.events import Event, EventId, PolicyChanged
 from safety.errors import PolicyError, SafetyError
-from safety.policy import SHIPPED_POLICIES, Policy, read_text
+from safety.policy import SHIPPED_POLICIES, OwnThresholds, Policy, read_text
 from safety.policy_difference import Difference, differences, stricter_of
 
 if TYPE_CHECKING:
@@ -104,14 +104,9 @@ class PolicyBook:
             InvalidPolicyError: the file is wrong (line, field, what was expected), a check or category is not
                 known, or something would be looser than what the file extends or than the house's policy.
         """
-        house = self.house()
-        try:
-            policy = self._made_from(choice, house, tighten=False)
-            self._registry.validate(policy)
-        except SafetyError as error:
-            raise InvalidPolicyError(str(error)) from error
+        policy = read_choice(choice, self._registry, self.house, self._own_thresholds)
         if tenant is not None:
-            self._require_stricter(policy, house)
+            self._require_stricter(policy, self.house())
         return policy
 
     def compare(self, before: Policy, after: Policy) -> list[Difference]:
@@ -166,7 +161,7 @@ class PolicyBook:
         row = connection.execute(_NEWEST.where(policy_assignments.c.tenant.is_(None))).first()
         choice = self._house_choice(row)
         with configured():
-            policy = self._made_from(choice, None, tighten=True)
+            policy = _made_from(choice, None, self._own_thresholds, tighten=True)
             self._registry.validate(policy)
         kept_now = [self._keep(connection, Policy.shipped(name)) for name in SHIPPED_POLICIES]
         changed: list[EventId] = []
@@ -190,7 +185,7 @@ class PolicyBook:
                 continue
             choice = _choice(row)
             try:
-                policy = self._made_from(choice, house, tighten=True)
+                policy = _made_from(choice, lambda: house, self._own_thresholds, tighten=True)
                 self._registry.validate(policy)
             except SafetyError as error:
                 # What was in force stays, so that nobody falls back to something looser.
@@ -201,18 +196,6 @@ class PolicyBook:
                 reason = "what it rests on has changed"
                 changed += self._assign(connection, row.tenant, policy, choice, reason, None)
         return changed
-
-    def _made_from(self, choice: Choice, house: Policy | None, *, tighten: bool) -> Policy:
-        if choice.text is not None:
-            bases = {} if house is None else {HOUSE: lambda: house}
-            return Policy.from_yaml(
-                choice.text, choice.file, bases=bases, own_thresholds=self._own_thresholds, tighten=tighten
-            )
-        if choice.name is not None:
-            return Policy.shipped(choice.name)
-        if house is None:
-            raise PolicyError("the house has nothing to follow; choose a policy")
-        return house
 
     def _assign(
         self,
@@ -279,6 +262,49 @@ class PolicyBook:
     @staticmethod
     def _lock(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def choice_of(name: str) -> Choice:
+    """A shipped policy by its name, else the file of that name. Raises `InvalidPolicyError` for no such file."""
+    if name in SHIPPED_POLICIES:
+        return Choice(name=name)
+    try:
+        return Choice(text=read_text(Path(name)), file=name)
+    except PolicyError as error:
+        raise InvalidPolicyError(f"{error}; the policies that ship are {', '.join(SHIPPED_POLICIES)}") from error
+
+
+def read_choice(
+    choice: Choice,
+    registry: CheckRegistry,
+    house: Callable[[], Policy],
+    own_thresholds: OwnThresholds | None = None,
+) -> Policy:
+    """The policy that a choice stands for; asks for the house's only if that is what it follows or extends.
+
+    Raises:
+        InvalidPolicyError: as `PolicyBook.read`.
+    """
+    own = registry.own_thresholds() if own_thresholds is None else own_thresholds
+    try:
+        policy = _made_from(choice, house, own, tighten=False)
+        registry.validate(policy)
+    except SafetyError as error:
+        raise InvalidPolicyError(str(error)) from error
+    return policy
+
+
+def _made_from(
+    choice: Choice, house: Callable[[], Policy] | None, own_thresholds: OwnThresholds, *, tighten: bool
+) -> Policy:
+    if choice.text is not None:
+        bases = {} if house is None else {HOUSE: house}
+        return Policy.from_yaml(choice.text, choice.file, bases=bases, own_thresholds=own_thresholds, tighten=tighten)
+    if choice.name is not None:
+        return Policy.shipped(choice.name)
+    if house is None:
+        raise PolicyError("the house has nothing to follow; choose a policy")
+    return house()
 
 
 _NEWEST = (

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from api.boundaries import unavailable
 from api.errors import NotFoundError
@@ -91,6 +94,18 @@ class Results:
         """The fingerprint of a released record's pixels."""
         fields = self._released(record).fields()
         return Fingerprint(iscc=str(fields["fingerprint"]), phash=str(fields["perceptual_hash"]))
+
+    def pixels_of(self, record: Record) -> tuple[Fingerprint, tuple[int, int], Callable[[], NDArray[np.uint8] | None]]:
+        """Fingerprint and size (width, height) of a released picture, and how to get its pixels; None if erased."""
+        fields = self._released(record).fields()
+
+        def pixels() -> NDArray[np.uint8] | None:
+            try:
+                return self._services.decode(self._object(fields)).pixels
+            except NotFoundError:
+                return None
+
+        return self.fingerprint(record), (int(str(fields["width"])), int(str(fields["height"]))), pixels
 
     def credential(self, record: Record) -> Mapping[str, Any] | None:
         """Manifest label and digest of the credential that a record was released with; None if it was not."""

@@ -9,7 +9,15 @@ from enum import StrEnum
 from safety.checks import Stage
 from safety.findings import decimal
 from safety.policy import Base, OwnThresholds, Policy
-from safety.policy_rules import Action, CategoryRule, Depictable, LanguageRule, PersonRule, StagePolicy
+from safety.policy_rules import (
+    PERSON_CATEGORIES,
+    Action,
+    CategoryRule,
+    Depictable,
+    LanguageRule,
+    PersonRule,
+    StagePolicy,
+)
 
 _CHECK_STRENGTH = ("not run", "optional", "required")
 
@@ -58,10 +66,7 @@ def stricter_of(policy: Policy, floor: Policy, own_thresholds: OwnThresholds | N
     """`policy` with every rule raised to that of `floor` where the floor's is stricter."""
     return replace(
         policy,
-        persons=PersonRule(
-            min(policy.persons.allow, floor.persons.allow, key=_breadth),
-            max(policy.persons.otherwise, floor.persons.otherwise, key=_severity),
-        ),
+        persons=_stricter_persons(policy.persons, floor.persons),
         languages=LanguageRule(
             max(policy.languages.other, floor.languages.other, key=_severity),
             _fewer_languages(policy.languages.accepted, floor.languages.accepted),
@@ -82,11 +87,15 @@ def _identity(before: Policy, after: Policy) -> Iterator[Difference]:
 
 
 def _persons(before: Policy, after: Policy) -> Iterator[Difference]:
+    """One line for both fields, because what is done otherwise says nothing where anyone is allowed."""
     old, new = before.persons, after.persons
-    if old.allow is not new.allow:
-        stricter = new.allow.breadth < old.allow.breadth
-        yield Difference("persons.allow", old.allow, new.allow, _direction(stricter))
-    yield from _action("persons.otherwise", old.otherwise, new.otherwise)
+    if old == new:
+        return
+    changes = [new.action(one).severity - old.action(one).severity for one in PERSON_CATEGORIES]
+    direction = Direction.NEUTRAL
+    if any(changes):
+        direction = _direction(min(changes) >= 0)
+    yield Difference("persons", _persons_text(old), _persons_text(new), direction)
 
 
 def _languages(before: Policy, after: Policy) -> Iterator[Difference]:
@@ -169,6 +178,15 @@ def _stricter_rule(rule: CategoryRule, floor: CategoryRule, own: tuple[float, ..
     )
 
 
+def _stricter_persons(one: PersonRule, other: PersonRule) -> PersonRule:
+    ruling = [rule for rule in (one, other) if rule.allow is not Depictable.ANYONE]
+    if not ruling:
+        return one
+    return PersonRule(
+        min((rule.allow for rule in ruling), key=_breadth), max((rule.otherwise for rule in ruling), key=_severity)
+    )
+
+
 def _fewer_languages(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
     if one is None or other is None:
         return other if one is None else one
@@ -185,6 +203,10 @@ def _breadth(depictable: Depictable) -> int:
 
 def _language_set(accepted: tuple[str, ...] | None) -> frozenset[str] | None:
     return None if accepted is None else frozenset(accepted)
+
+
+def _persons_text(rule: PersonRule) -> str:
+    return rule.allow if rule.allow is Depictable.ANYONE else f"{rule.allow}, otherwise {rule.otherwise}"
 
 
 def _languages_text(accepted: tuple[str, ...] | None) -> str:

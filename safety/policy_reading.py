@@ -116,7 +116,8 @@ def _rule(parsed: ParsedRule, base: CategoryRule | None) -> CategoryRule:
 
 
 def _told(difference: Difference, parsed: ParsedPolicy, source: str) -> str:
-    line = parsed.lines.get(difference.field)
+    of_field = (line for name, line in parsed.lines.items() if f"{name}.".startswith(f"{difference.field}."))
+    line = next(of_field, None)
     place = f"{source}, line {line}" if line else source
     if difference.direction is Direction.UNCLEAR:
         return (

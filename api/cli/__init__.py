@@ -14,6 +14,8 @@ _COMMANDS = {
     "references": "The index of listed works: add, list, search, withdraw.",
     "watermark": "Embed a laboratory watermark, or detect watermarks.",
     "audit": "The audit log: records, proofs, receipts, checkpoints, fsck.",
+    "policy": "Policies: check, show, diff, use, list.",
+    "reviews": "What a policy holds for a person: list, show, approve, reject.",
     "models": "The models that may be used: list, show, add, verify.",
     "keys": "API keys: create, list, revoke.",
     "serve": "Serve the HTTP API.",

@@ -195,12 +195,12 @@ def write_image(
     if several and output is not None:
         path = output.with_name(f"{output.stem}-{image.seed}{suffix}")
     receipt = path.with_name(path.name + ".receipt.json")
-    _write_whole(path, image.data)
-    _write_whole(receipt, image.receipt.to_json().encode())
+    write_whole(path, image.data)
+    write_whole(receipt, image.receipt.to_json().encode())
     return path, receipt
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that its name never stands for a part of it."""
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

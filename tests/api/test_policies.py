@@ -83,7 +83,7 @@ class TestTheHouse:
             assert restarted.policies.of("anybody").id == "newsroom"
         change = _changes(opened)[-1]
         assert change["reason"] == "we report now"
-        assert "persons.allow: anyone -> adults (stricter)" in change["changes"]  # type: ignore[operator]
+        assert "persons: anyone -> adults, otherwise review (stricter)" in change["changes"]  # type: ignore[operator]
 
     def test_is_the_settings_file_where_one_is_set_and_then_cannot_be_chosen(
         self, opened: Imprimatur, house_settings: Settings, tmp_path: Path
