@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from api.reviews import ReviewQueue
     from api.screening import Screening
     from api.sentence_encoder import LoadedEncoder
+    from api.trust_lists import TrustLists
     from api.verify import VerificationFlow
     from audit.fsck import FsckReport
     from audit.ledger import Checkpoint
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from generator.engine import Engine
     from generator.serving import GenerationQueue
     from provenance.signer import Signer
+    from provenance.trust import TrustList
     from provenance.trust.store import TrustStore
     from safety.duplicates.index import ReferenceIndex
     from safety.duplicates.ingest import IngestReport
@@ -223,6 +225,13 @@ class Imprimatur:
         return TrustStore(self.database.engine, first_trust_list(self.settings), self.clock)
 
     @cached_property
+    def trust_lists(self) -> TrustLists:
+        """Changes of the trust lists."""
+        from api.trust_lists import TrustLists
+
+        return TrustLists(self.database.engine, self.trust, self.log)
+
+    @cached_property
     def publisher(self) -> Publisher:
         """Encoding, signing, reading back."""
         from api import signing
@@ -261,6 +270,17 @@ class Imprimatur:
             lambda: self.marking,
             self.clock,
         )
+
+    def trust_list(self, digest: str | None) -> TrustList:
+        """The trust list in force, or an earlier one by its digest. Raises `NotFoundError`."""
+        from api.errors import NotFoundError
+        from provenance.errors import TrustListError
+
+        try:
+            with unavailable():
+                return self.trust.current() if digest is None else self.trust.snapshot(digest)
+        except TrustListError as error:
+            raise NotFoundError(str(error)) from error
 
     def _certificate_changed(self, signer: Signer) -> None:
         from provenance.certificate import leaf_digest

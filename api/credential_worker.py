@@ -17,7 +17,7 @@ from provenance.raw_store import RawKind, RawStore, read_raw
 _MEMORY_BASE_BYTES = 1024 * 1024 * 1024  # interpreter and the SDK's library, with room for its parsers
 _COPIES_OF_THE_FILE = 6  # the SDK reads it whole, hashes it, and decompresses manifests in it
 _MAX_TEXT_BYTES = 32 * 1024 * 1024
-_KINDS = get_args(RawKind)
+_KINDS: tuple[RawKind, ...] = get_args(RawKind)
 
 
 class CredentialWorker(BoundedProcess):
@@ -46,8 +46,9 @@ class CredentialWorker(BoundedProcess):
 
 def _answer(frames: Frames) -> RawStore:
     header = frames.header()
-    kind, message = header.get("kind"), header.get("message")
-    if kind not in _KINDS or not isinstance(message, str):
+    message = header.get("message")
+    kind: RawKind | None = next((known for known in _KINDS if known == header.get("kind")), None)
+    if kind is None or not isinstance(message, str):
         raise ValueError("the worker's header is not as expected")
     if kind != "store":
         return RawStore(kind, message=message)

@@ -16,6 +16,7 @@ from api.records import Record
 from audit.errors import AuditError, ErasedError
 from audit.records import ObjectReference
 from provenance.errors import FingerprintError, ManifestStoreError, ProvenanceError
+from provenance.fingerprint import ISCC_BITS
 from provenance.jumbf import only_active_manifest
 from provenance.repository import DueStamp, ManifestEntry, ManifestRepository, Match, StoredManifests
 from provenance.update_manifest import ingredient_thumbnails
@@ -34,6 +35,7 @@ _LOGGER = logging.getLogger(__name__)
 
 MANIFEST_ROLE = "manifest"
 STAMPS_AT_ONCE = 20
+_UNCOMPARED = 50  # similarity where the mark leads to a manifest, but the pixels cannot be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +177,12 @@ class Credentials:
         A mark counts only where the aligned pixels agree with, or cannot be compared to, those that were released: a
         mark that was carried over to another picture leads nowhere.
         """
-        from provenance.fingerprint import compare, fingerprint
+        from provenance.fingerprint import fingerprint
 
         matches: dict[str, Match] = {}
         if alg in (None, WATERMARK_ALGORITHM):
-            mark = self._marking().find(image.pixels)
-            if mark is not None and mark.record is not None:
-                upright = mark.detection.geometry.align(image.pixels)
-                agreement = compare(fingerprint(upright), self._results().fingerprint(mark.record))
-                if agreement.verdict != "differs":
-                    for match in self.by_binding(WATERMARK_ALGORITHM, f"{mark.detection.payload:016x}".encode(), limit):
-                        distance = agreement.iscc_distance
-                        similarity = 50 if distance is None else round(100 * (1 - distance / 256))
-                        matches[match.manifest_id] = Match(match.manifest_id, similarity)
+            for match in self._by_mark(image, limit):
+                matches[match.manifest_id] = match
         if alg in (None, ISCC_ALGORITHM):
             code = fingerprint(image.pixels).iscc.encode()
             for match in self.by_binding(ISCC_ALGORITHM, code, limit):
@@ -196,6 +191,19 @@ class Credentials:
             hinted = {match.manifest_id for match in self.by_binding(*hint, limit)}
             matches = {name: match for name, match in matches.items() if name in hinted} or matches
         return sorted(matches.values(), key=lambda match: -match.similarity)[:limit]
+
+    def _by_mark(self, image: DecodedImage, limit: int) -> list[Match]:
+        marking = self._marking()
+        mark = marking.find(image.pixels)
+        if mark is None or mark.record is None:
+            return []
+        agreement = marking.compare(mark, image.pixels, *self._results().pixels_of(mark.record)).agreement
+        if agreement.verdict == "differs":
+            return []
+        distance = agreement.iscc_distance
+        similarity = _UNCOMPARED if distance is None else round(100 * (1 - distance / ISCC_BITS))
+        payload = f"{mark.detection.payload:016x}".encode()
+        return [Match(one.manifest_id, similarity) for one in self.by_binding(WATERMARK_ALGORITHM, payload, limit)]
 
     # -- handing out ---------------------------------------------------------------------------------------------
 

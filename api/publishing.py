@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from api.marking import Marking
 from api.records import Record
 from audit import records as audit_records
 from generator.card import ModelCard
@@ -62,6 +61,7 @@ class Publisher:
 
     Args:
         keys: gives the signer in use.
+        payload: the watermark's 64 bits for a record.
         read: runs the SDK over foreign files; the service gives one that does so in a bounded process.
         training_mining: what the credential allows others to do with the picture.
         label: the visible label that every picture gets; None for none.
@@ -74,6 +74,7 @@ class Publisher:
         trust: TrustStore,
         provider: str,
         *,
+        payload: Callable[[Record], int],
         read: RawReader = read_raw,
         training_mining: TrainingMining = NO_TRAINING,
         label: VisibleLabel | None = None,
@@ -84,6 +85,7 @@ class Publisher:
         self._provider = provider
         self._training_mining = training_mining
         self._label = label
+        self._payload = payload
         self._read = read
         self._authority = authority
         self._version = version("imprimatur")
@@ -136,6 +138,7 @@ class Publisher:
         card: ModelCard,
         pixels: NDArray[np.uint8],
         *,
+        mark: str,
         task: str = "text-to-image",
         ingredients: Sequence[Ingredient] = (),
         human_validated: bool = False,
@@ -144,6 +147,7 @@ class Publisher:
         """Sign the encoded image and validate the result.
 
         Args:
+            mark: payload of the watermark in the pixels, in hexadecimal.
             ingredients: the pictures that were used, made by `ingredient`.
             human_validated: a person has approved this very picture.
             prompt: only where the caller wants it in the credential, for everybody to read.
@@ -164,7 +168,7 @@ class Publisher:
             task=task,
             ingredients=tuple(ingredients),
             soft_bindings=(
-                SoftBinding(WATERMARK_ALGORITHM, f"{Marking.payload(record):016x}", is_watermark=True),
+                SoftBinding(WATERMARK_ALGORITHM, mark, is_watermark=True),
                 SoftBinding(ISCC_ALGORITHM, print_of_pixels.iscc),
             ),
             thumbnail_jpeg=thumbnail_jpeg(pixels),

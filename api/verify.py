@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from api import conclusions
+from api.credential_evidence import credential_evidence, recovered_evidence
 from api.decoding import DecodedImage
-from api.errors import InvalidInputError, NotFoundError
-from api.evidence import Evidence, credential_evidence, mark_evidence, metadata_evidence
+from api.errors import InvalidInputError, NotFoundError, ServiceError
+from api.evidence import Evidence, mark_evidence, metadata_evidence
+from api.fetching import fetch
 from api.keys import Caller
 from api.records import Record
 from audit.events import Event, Verified
-from provenance.fingerprint import compare, fingerprint
 from provenance.printable import printable
 from provenance.report import CredentialReport
 
 if TYPE_CHECKING:
     from api.composition import Imprimatur
     from api.marking import FoundMark
+    from provenance.trust import TrustList
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +64,32 @@ class VerificationFlow:
     def __init__(self, services: Imprimatur) -> None:
         self._services = services
 
-    def verify(self, data: bytes, caller: Caller) -> VerificationReport:
+    def verify(self, data: bytes, caller: Caller, *, trust_list: str | None = None) -> VerificationReport:
         """Find all evidence in one file and draw the conclusions that it carries.
+
+        trust_list: digest of an earlier trust list, to judge as it was then; None for the one in force.
 
         Raises:
             InvalidInputError: the bytes are no image that can be examined; the log says so.
+            NotFoundError: no such trust list is kept.
             UnavailableError: the database is away.
         """
         services = self._services
+        trust = services.trust_list(trust_list)
         try:
             image = services.decode(data)
         except InvalidInputError as error:
             services.log_rejection("verify", error, tenant=caller.tenant)
             raise
-        credential = services.publisher.read(data, image.media_type)
+        credential = services.publisher.read(data, image.media_type, trust=trust)
         mark = services.marking.find(image.pixels)
         found: list[Evidence] = []
         holding: set[str] = set()
         linked: list[Record] = []
 
         found += credential_evidence(credential)
+        if credential.remote_manifest_url is not None and services.settings.remote_manifests:
+            found += self._remote_evidence(credential.remote_manifest_url, data, image.media_type, trust)
         if credential.state == "invalid":
             holding.add("credential_broken")
         if credential.state == "trusted":
@@ -91,6 +99,8 @@ class VerificationFlow:
             found.append(link.evidence)
             if link.agreement == "agrees":
                 holding.add("issued_here")
+                if link.evidence.technique != "credential" and credential.state == "none":
+                    found += self._recovered_evidence(link.record, {one.record_id for one in linked})
                 linked.append(link.record)
             elif link.agreement == "differs":
                 holding.add("conflict")
@@ -107,8 +117,27 @@ class VerificationFlow:
             {"sha256": image.sha256, "format": image.format, "width": image.width, "height": image.height,
              "notes": list(image.notes)},
         )  # fmt: skip
-        self._log(report, image, caller)
+        self._log(report, image, caller, trust.digest)
         return report
+
+    def _remote_evidence(self, url: str, data: bytes, media_type: str, trust: TrustList) -> Iterator[Evidence]:
+        """The credential that a file only points to; what a stranger's server says today is never a conclusion."""
+        settings = self._services.settings
+        try:
+            store = fetch(url, max_bytes=settings.max_upload_bytes, allow_private=settings.url_private_addresses)
+        except ServiceError as error:
+            yield Evidence("credential", "remote_unreachable", printable(error.message), "", {"url": url}, "remote")
+            return
+        report = self._services.publisher.read(data, media_type, trust=trust, manifest_store=store)
+        yield from credential_evidence(report, established="remote")
+
+    def _recovered_evidence(self, record: Record, told: set[str]) -> Iterator[Evidence]:
+        """The credential that a stripped picture lost, from the repository, checked again."""
+        recovered = self._services.credentials.recover(record)
+        if recovered is None or record.record_id in told:
+            return
+        report = recovered.manifest_store and self._services.publisher.read_store(recovered.manifest_store)
+        yield recovered_evidence(record.record_id, recovered.manifest_id, report or None)
 
     def _links(self, image: DecodedImage, credential: CredentialReport, mark: FoundMark | None) -> Iterator[_Link]:
         """Every way from this file to a record of ours, with whether the pixels agree."""
@@ -123,9 +152,8 @@ class VerificationFlow:
             if link is not None:
                 yield link
         if mark is not None and mark.record is not None:
-            upright = mark.detection.geometry.align(image.pixels)
-            agreement = compare(fingerprint(upright), results.fingerprint(mark.record))
-            yield _Link(mark.record, agreement.verdict, mark_evidence(mark, agreement))
+            comparison = self._services.marking.compare(mark, image.pixels, *results.pixels_of(mark.record))
+            yield _Link(mark.record, comparison.agreement.verdict, mark_evidence(mark, comparison))
 
     def _credential_link(self, credential: CredentialReport) -> _Link | None:
         """A credential that names a record of ours counts only if it is the very one that we signed."""
@@ -141,7 +169,7 @@ class VerificationFlow:
         summary = f"the intact credential is the one issued with record {printable(record.record_id)}"
         return _Link(record, "agrees", Evidence("credential", "ours", summary))
 
-    def _log(self, report: VerificationReport, image: DecodedImage, caller: Caller) -> None:
+    def _log(self, report: VerificationReport, image: DecodedImage, caller: Caller, trust_list: str) -> None:
         """The event holds a salted commitment to the file's digest; the salt is thrown away."""
         salted = hashlib.sha256(secrets.token_bytes(32) + bytes.fromhex(image.sha256)).hexdigest()
         body = Verified(
@@ -150,6 +178,7 @@ class VerificationFlow:
             conclusions=report.conclusions,
             evidence=tuple({"technique": one.technique, "status": one.status} for one in report.evidence),
             matched_record=report.record_id,
+            trust_list=trust_list,
             tenant=caller.tenant,
         )
         self._services.append(Event(None, body))

@@ -28,14 +28,15 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".webp", ".avif", "
     type=click.Choice(CONCLUSIONS),
     help="Exit with 1 if this conclusion holds for any file; may be repeated.",
 )
+@click.option("--trust-list", help="Judge by an earlier trust list, named by its digest (see `trust show`).")
 @json_option
 @reports_errors
-def command(sources: tuple[str, ...], fail_on: tuple[str, ...], as_json: bool) -> None:
+def command(sources: tuple[str, ...], fail_on: tuple[str, ...], trust_list: str | None, as_json: bool) -> None:
     """Tell what can be known about the origin of images. Nothing of them is stored."""
     broken = failing = False
     with service() as opened:
         for source in expand(sources):
-            document = _document(opened, source)
+            document = _document(opened, source, trust_list)
             broken |= "error" in document
             failing |= bool(set(fail_on) & set(document["conclusions"]))
             emit(document) if as_json else print_report(document)
@@ -52,9 +53,9 @@ def expand(sources: tuple[str, ...]) -> Iterator[str]:
             yield source
 
 
-def _document(opened: Imprimatur, source: str) -> dict[str, Any]:
+def _document(opened: Imprimatur, source: str, trust_list: str | None) -> dict[str, Any]:
     try:
-        report = opened.verification.verify(opened.read_source(source), opened.local_caller())
+        report = opened.verification.verify(opened.read_source(source), opened.local_caller(), trust_list=trust_list)
     except ServiceError as error:
         empty: dict[str, Any] = {
             "file": source,
@@ -76,5 +77,39 @@ def print_report(document: dict[str, Any]) -> None:
     click.echo(f"  {document['conclusion']}: {document['statement']}")
     for evidence in document["evidence"]:
         click.echo(f"  - {evidence['technique']} ({evidence['status']}): {evidence['summary']}")
+        if evidence["technique"] == "credential" and "signer" in evidence["details"]:
+            _print_credential(evidence["details"])
     if document["record_id"]:
         click.echo(f"  record {document['record_id']}")
+
+
+def _print_credential(details: dict[str, Any]) -> None:
+    """Who signed and when, by which list that was judged, what is claimed, and what went in."""
+    signer, trust = details["signer"], details["trust_list"]
+    if signer:
+        click.echo(f"      signer: {signer['name']} (issued by {signer['issuer']})")
+        if signer["time"]:
+            trusted = "trusted" if signer["time_is_trusted"] else "not trusted"
+            click.echo(f"      time of signing: {signer['time']} (authority {trusted})")
+        if signer["valid_from"]:
+            click.echo(f"      certificate valid: {signer['valid_from']} to {signer['valid_to']}")
+        click.echo(f"      revocation: {signer['revocation'].replace('_', ' ')}")
+    if trust:
+        dated = f" of {trust['dated']}" if trust["dated"] else ""
+        click.echo(f"      judged by: {trust['name']}{dated}, digest {trust['digest'][:16]}")
+    for standing, claims in details["claims"].items():
+        if claims:
+            click.echo(f"      claims ({standing}): {', '.join(claims)}")
+    _print_ingredients(details["ingredients"], "      ")
+    for code in details["codes"]:
+        if code["outcome"] == "failure":
+            click.echo(f"      {code['code']}: {code['explanation']}")
+
+
+def _print_ingredients(ingredients: list[dict[str, Any]], indent: str) -> None:
+    for ingredient in ingredients:
+        failures = ", ".join(code["code"] for code in ingredient["failures"])
+        signer = f", signed by {ingredient['signer']}" if ingredient["signer"] else ""
+        broken = f": BROKEN ({failures})" if failures else ""
+        click.echo(f"{indent}ingredient {ingredient['title']} ({ingredient['relationship']}{signer}){broken}")
+        _print_ingredients(ingredient["ingredients"], indent + "  ")

@@ -246,7 +246,7 @@ class TestFailure:
         def away(_self: object, _data: bytes) -> bytes:
             raise OSError("the key service does not answer")
 
-        monkeypatch.setattr(type(services.publisher.signer), "sign", away)
+        monkeypatch.setattr(type(services.publisher.keys.current()), "sign", away)
         with pytest.raises(GenerationFailedError, match="key service does not answer") as failure:
             services.generation.run(order)
         assert failure.value.step == "provenance"
