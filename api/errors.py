@@ -204,6 +204,30 @@ class BusyError(ServiceError):
         self.retry_after_s = retry_after_s
 
 
+class RateLimitedError(ServiceError):
+    """One address asks too often; `retry_after_s` says when to come back."""
+
+    code = "rate_limited"
+    kind = "rate_limit_error"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueryTooLongError(InvalidInputError):
+    """A value that does not fit into an address; it can be sent as a body."""
+
+    http_status = 414
+
+
+class UnsupportedMediaTypeError(InvalidInputError):
+    """A body that is no image."""
+
+    http_status = 415
+
+
 class GenerationFailedError(ServiceError):
     """A step could not run, so no image left. The record says which step and why."""
 

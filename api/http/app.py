@@ -11,8 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.errors import BusyError, InvalidInputError, NotFoundError, ServiceError
+from api.errors import BusyError, InvalidInputError, NotFoundError, RateLimitedError, ServiceError
+from api.http import soft_bindings
 from api.http.body_limit import BodyLimit
+from api.http.rate_limit import RateLimit
 from api.http.routes import health, router
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ def create_app(services: Imprimatur) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     app.include_router(router)
     app.include_router(health)
+    app.state.lookups = RateLimit(services.settings.lookups_per_minute)
+    app.include_router(soft_bindings.router, prefix="/v1")
+    app.include_router(soft_bindings.router, include_in_schema=False)  # where the specification's paths begin
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -43,7 +48,7 @@ def create_app(services: Imprimatur) -> FastAPI:
 
 def _response(error: ServiceError) -> JSONResponse:
     headers: dict[str, str] = {}
-    if isinstance(error, BusyError):
+    if isinstance(error, BusyError | RateLimitedError):
         headers["Retry-After"] = str(error.retry_after_s)
     if error.http_status == 401:
         headers["WWW-Authenticate"] = "Bearer"
