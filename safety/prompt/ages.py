@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import re
 
-_WORDS = (
-    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "deux trois quatre cinq huit neuf dix onze douze treize quatorze quinze seize "
-    "dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciseis diecisiete "
-    "zwei drei vier funf sechs sieben acht neun zehn elf zwolf dreizehn vierzehn funfzehn sechzehn siebzehn "
-    "due tre quattro cinque sei sette otto nove dieci undici dodici tredici quattordici quindici sedici diciassette "
-    "dois sete oito dez doze treze dezesseis dezessete"
-).split()
+_WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "deux", "trois", "quatre", "cinq", "huit", "neuf", "dix", "onze", "douze", "treize", "quatorze", "quinze", "seize", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "once", "doce", "trece", "catorce", "quince", "dieciseis", "diecisiete", "zwei", "drei", "vier", "funf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwolf", "dreizehn", "vierzehn", "funfzehn", "sechzehn", "siebzehn", "due", "tre", "quattro", "cinque", "sei", "sette", "otto", "nove", "dieci", "undici", "dodici", "tredici", "quattordici", "quindici", "sedici", "diciassette", "dois", "sete", "oito", "dez", "doze", "treze", "dezesseis", "dezessete"]
 _NUMBER = rf"(?:[1-9]|1[0-7]|{'|'.join(_WORDS)})"
 _YEARS = (
     r"(?:year|yr|y|jahre?|jahrige?[snrm]?|jaar|ans|an|anos|ano|anni|anno|let|god|goda|лет|год|года|роков|"

@@ -13,7 +13,7 @@ from safety.errors import CheckConfigurationError
 from safety.findings import Finding, JsonValue, Outcome
 from safety.prompt.ages import names_age_below_18
 from safety.prompt.canonical import boldest_reading, canonicalise
-from safety.prompt.term_files import TermFile, TermRule, normalise, shipped_terms
+from safety.prompt.term_files import TermFile, normalise, shipped_terms
 from safety.taxonomy import LANGUAGE_CATEGORY, TAXONOMY
 
 DECLARATION = CheckDeclaration(

@@ -1,4 +1,4 @@
-"""Further training rows out of those there are: disguised, and with the style of another prompt."""
+"""Further training rows out of those there are: disguised, in another language, with the style of another prompt."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from safety.prompt.canonical import canonicalise
+from safety.prompt.glossary import GLOSSED_LANGUAGES, shipped_glossary
 from safety.training.evasions import EVASIONS
 from safety.training.own_prompts import tails
 from safety.training.prompt_data import LabelledPrompt
@@ -16,6 +17,12 @@ DISGUISED_SHARE = 0.12
 
 SWAPPED_SHARE = 0.25
 """Share of the rows with a style that are added once more with another's."""
+
+TRANSLATED_SHARE = {"own": 0.35, "partiprompts": 0.2, "t2i-compbench": 0.04, "overt-benign": 0.06, "overt-unsafe": 0.12}
+"""Share of the rows of a source that are added once more, word by word in another language."""
+
+LANGUAGE_WEIGHTS = (5, 1.5, 1.5, 1.5, 1.5)
+"""How often each of `GLOSSED_LANGUAGES` is taken."""
 
 GRAVE_PERCENTAGE = 60.0
 CORE_WORDS_MIN = 4
@@ -54,4 +61,20 @@ def style_swapped(prompts: Sequence[LabelledPrompt], seed: int) -> list[tuple[in
         usable = comma and grave and len(core.split()) >= CORE_WORDS_MIN and given.get(prompt.source)
         if usable and rng.random() < SWAPPED_SHARE:
             copies.append((row, replace(prompt, text=f"{core}, {rng.choice(given[prompt.source])}")))
+    return copies
+
+
+def translated(prompts: Sequence[LabelledPrompt], seed: int) -> list[tuple[int, LabelledPrompt]]:
+    """Copies in words of another language; a third of them glossed back to English, as the classifier reads them."""
+    rng = random.Random(seed)  # noqa: S311  # augmentation, no secret
+    glossary = shipped_glossary()
+    copies = []
+    for row, prompt in enumerate(prompts):
+        if rng.random() < TRANSLATED_SHARE.get(prompt.source, 0.0):
+            language = rng.choices(GLOSSED_LANGUAGES, LANGUAGE_WEIGHTS)[0]
+            text = glossary.reverse(prompt.text, language, rng)
+            if text is not None and rng.random() < 1 / 3:
+                text = glossary.gloss(text, language)
+            if text is not None:
+                copies.append((row, replace(prompt, text=text)))
     return copies

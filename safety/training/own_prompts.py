@@ -17,6 +17,9 @@ TARGETS = {"harmful": 0.97, "ambiguous": 0.4, "fiction": 0.1, "benign": 0.02}
 VARIANTS = {"harmful": 9, "ambiguous": 4, "fiction": 5, "benign": 7}
 """Rows per phrase."""
 
+VARIANTS_PER_FURTHER_SLOT = 5
+"""More rows for each slot of a phrase after the first two: it says more different things."""
+
 SOURCE = "own"
 FRAMES = (
     "{}",
@@ -70,9 +73,10 @@ def _rows(
     rng: random.Random,
 ) -> list[LabelledPrompt]:
     texts: dict[str, None] = {}
-    for _ in range(VARIANTS[kind]):
+    further = max(0, len(_SLOT.findall(phrase)) - 2)
+    for _ in range(VARIANTS[kind] + VARIANTS_PER_FURTHER_SLOT * further):
         filled = _SLOT.sub(lambda match: rng.choice(slots[match.group(1)]), phrase)
-        text = rng.choice(FRAMES).replace("{}", filled)
+        text = filled if filled[0].isupper() else rng.choice(FRAMES).replace("{}", filled)
         if "{tail}" in text:
             text = text.replace("{tail}", rng.choice(tails))
         texts[text] = None

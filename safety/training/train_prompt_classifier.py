@@ -24,7 +24,7 @@ from torch import nn
 from safety.prompt.network import UpperNetwork
 from safety.prompt.taxonomy import CATEGORIES
 from safety.prompt.weights_file import WEIGHTS_FILE, save_weights
-from safety.training.augment import disguised, style_swapped
+from safety.training.augment import disguised, style_swapped, translated
 from safety.training.calibration import calibrate, describe
 from safety.training.encoder import load_encoder
 from safety.training.own_prompts import own_prompts, tails
@@ -50,7 +50,7 @@ def training_rows(
     """All rows: those of train.jsonl, our own, and augmented copies; the row each copies; and how many are none."""
     styles = tails([prompt.text for prompt in train if prompt.source == "imagereward"])
     rows = [*train, *_every_nth(own_prompts(styles), limit)]
-    copies = [*style_swapped(rows, SEED), *disguised(rows, SEED)]
+    copies = [*style_swapped(rows, SEED), *disguised(rows, SEED), *translated(rows, SEED)]
     originals = np.array([*range(len(rows)), *(row for row, _ in copies)])
     return [*rows, *(copy for _, copy in copies)], originals, len(rows)
 
