@@ -138,7 +138,7 @@ class AuditReader:
         """
         with database_errors("compute a root"), self._engine.connect() as connection:
             self._require_size(connection, size)
-            return root(size, storage.read_nodes(connection, size)) if size else EMPTY_ROOT
+            return storage.with_nodes(connection, size, lambda read: root(size, read)) if size else EMPTY_ROOT
 
     def prove(self, event_id: str) -> Inclusion:
         """Inclusion of an event in the newest checkpoint.
@@ -148,13 +148,26 @@ class AuditReader:
         """
         wanted = _canonical_id(event_id)
         with database_errors("prove inclusion"), self._engine.connect() as connection:
-            index = storage.find_index(connection, wanted)
+            # The leaf first: a checkpoint that is read later covers it.
+            found = storage.find_leaf(connection, wanted)
             checkpoint = self._newest(connection)
-            if index is None or checkpoint is None:
+            if found is None or checkpoint is None:
                 raise UnknownEventError(f"event {event_id} is not in the ledger")
-            leaf = storage.read_leaf(connection, index)
-            proof = inclusion_proof(index, checkpoint.size, storage.read_nodes(connection, checkpoint.size))
+            index, leaf = found
+            proof = self._inclusion_proof(connection, index, checkpoint.size)
             return Inclusion(index, leaf, proof, checkpoint)
+
+    def prove_leaf(self, index: int, size: int) -> tuple[bytes, tuple[bytes, ...]]:
+        """The leaf at `index`, and the proof that the tree of the first `size` leaves has it there.
+
+        Raises:
+            ProofError: that tree has no such leaf.
+            UnknownEventError: the log is shorter.
+        """
+        with database_errors("prove inclusion"), self._engine.connect() as connection:
+            self._require_size(connection, size)
+            proof = self._inclusion_proof(connection, index, size)
+            return storage.read_leaf(connection, index), proof
 
     def consistency(self, old_size: int, new_size: int) -> tuple[bytes, ...]:
         """Proof that the tree of `new_size` leaves extends the one of `old_size`.
@@ -165,7 +178,7 @@ class AuditReader:
         """
         with database_errors("prove consistency"), self._engine.connect() as connection:
             self._require_size(connection, new_size)
-            return consistency_proof(old_size, new_size, storage.read_nodes(connection, new_size))
+            return storage.with_nodes(connection, new_size, lambda read: consistency_proof(old_size, new_size, read))
 
     def tile(self, path: str) -> bytes:
         """A tile or an entry bundle as C2SP tlog-tiles serves it, by its path below the log's prefix.
@@ -183,6 +196,9 @@ class AuditReader:
                 start = index * TILE_WIDTH
                 return entry_bundle(storage.read_leaves(connection, start, start + width))
             return join_hashes(storage.read_tile(connection, level, index, width))
+
+    def _inclusion_proof(self, connection: Connection, index: int, size: int) -> tuple[bytes, ...]:
+        return storage.with_nodes(connection, size, lambda read: inclusion_proof(index, size, read))
 
     def _newest(self, connection: Connection) -> Checkpoint | None:
         newest = storage.newest_checkpoint(connection)

@@ -5,10 +5,13 @@ Functions take the connection of a transaction that their caller opened.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, select, tuple_
 
 from audit.errors import LedgerCorruptError, UnknownEventError
-from audit.ledger.merkle import NodeReader
+from audit.ledger.merkle import HASH_BYTES, NodeReader
 from audit.ledger.tiles import (
     TILE_HEIGHT,
     TILE_WIDTH,
@@ -19,6 +22,8 @@ from audit.ledger.tiles import (
     tile_width,
 )
 from audit.tables import ledger_checkpoints, ledger_leaves, ledger_tiles
+
+_Result = TypeVar("_Result")
 
 
 def newest_checkpoint(connection: Connection) -> tuple[int, bytes, str] | None:
@@ -53,10 +58,12 @@ def read_leaves(connection: Connection, start: int, end: int) -> list[bytes]:
     return [bytes(row[0]) for row in rows]
 
 
-def find_index(connection: Connection, event_id: str) -> int | None:
-    """Index of an event's leaf; None while it is not sequenced."""
-    index = connection.scalar(select(ledger_leaves.c.index).where(ledger_leaves.c.event_id == event_id))
-    return None if index is None else int(index)
+def find_leaf(connection: Connection, event_id: str) -> tuple[int, bytes] | None:
+    """(index, leaf) of an event; None while it is not sequenced."""
+    row = connection.execute(
+        select(ledger_leaves.c.index, ledger_leaves.c.leaf).where(ledger_leaves.c.event_id == event_id)
+    ).one_or_none()
+    return None if row is None else (int(row[0]), bytes(row[1]))
 
 
 def read_tile(connection: Connection, level: int, index: int, width: int) -> tuple[bytes, ...]:
@@ -65,11 +72,13 @@ def read_tile(connection: Connection, level: int, index: int, width: int) -> tup
     Raises:
         LedgerCorruptError: the rows that should give them are not all there.
     """
-    full = connection.scalar(
-        select(ledger_tiles.c.hashes).where(ledger_tiles.c.level == level, ledger_tiles.c.index == index)
-    )
+    full = None
+    if width == TILE_WIDTH:
+        full = connection.scalar(
+            select(ledger_tiles.c.hashes).where(ledger_tiles.c.level == level, ledger_tiles.c.index == index)
+        )
     if full is not None:
-        hashes = split_hashes(bytes(full))[:width]
+        hashes = split_hashes(bytes(full))
     else:
         start = index * TILE_WIDTH
         hashes = (
@@ -86,8 +95,46 @@ def read_tile(connection: Connection, level: int, index: int, width: int) -> tup
 
 
 def read_nodes(connection: Connection, size: int) -> NodeReader:
-    """Reader of the nodes of the tree of the first `size` leaves."""
+    """Reader of the nodes of the tree of the first `size` leaves; reads tile by tile."""
     return node_reader(lambda level, index: read_tile(connection, level, index, tile_width(level, index, size)))
+
+
+def with_nodes(connection: Connection, size: int, compute: Callable[[NodeReader], _Result]) -> _Result:
+    """What `compute` makes of the nodes of the tree of the first `size` leaves, which are read in few statements.
+
+    `compute` is called twice: to learn which nodes it reads, which must not depend on their content, and to use them.
+
+    Raises:
+        LedgerCorruptError: the rows that should give them are not all there.
+    """
+    wanted: set[tuple[int, int]] = set()
+
+    def note(level: int, index: int) -> bytes:
+        tile_level, height = divmod(level, TILE_HEIGHT)
+        wanted.add((tile_level, (index << height) // TILE_WIDTH))
+        return bytes(HASH_BYTES)
+
+    compute(note)
+    tiles = _read_tiles(connection, size, wanted)
+    return compute(node_reader(lambda level, index: tiles[level, index]))
+
+
+def _read_tiles(
+    connection: Connection, size: int, wanted: set[tuple[int, int]]
+) -> dict[tuple[int, int], Sequence[bytes]]:
+    widths = {name: tile_width(*name, size) for name in wanted}
+    tiles: dict[tuple[int, int], Sequence[bytes]] = {}
+    full = [name for name, width in widths.items() if width == TILE_WIDTH]
+    if full:
+        name = tuple_(ledger_tiles.c.level, ledger_tiles.c.index)
+        rows = connection.execute(
+            select(ledger_tiles.c.level, ledger_tiles.c.index, ledger_tiles.c.hashes).where(name.in_(full))
+        )
+        tiles = {(level, index): split_hashes(bytes(hashes)) for level, index, hashes in rows}
+    for (level, index), width in widths.items():
+        if (level, index) not in tiles:  # partial, or missing: then `read_tile` says so
+            tiles[level, index] = read_tile(connection, level, index, width)
+    return tiles
 
 
 def read_right_edge(connection: Connection, size: int) -> RightEdge:

@@ -7,7 +7,9 @@ from sqlalchemy import Engine
 
 from audit import AuditLog, Eraser, LegalHolds, ObjectReference, ObjectStore, Vault, VaultReference
 from audit.fsck import FsckReport, fsck
+from audit.stamping import Stamper, StampTrust
 from tests.audit.samples import IMAGE, as_superuser, failed, released
+from tests.timestamp_authority import TimestampAuthority
 
 EVENTS = 600
 RELEASED_AT = 300  # index of the release
@@ -257,6 +259,21 @@ def test_an_erasure_that_is_recorded_is_no_fault(case: Case, clock: Callable[[],
     holds = LegalHolds(case.service, case.vault, case.log, clock)
     Eraser(case.service, case.log, case.vault, case.objects, holds).erase("tenant/alice", ground="asked")
     assert case.check().ok
+
+
+def test_time_stamps_are_verified_where_roots_are_given(case: Case, timestamp_authority: TimestampAuthority) -> None:
+    trust = StampTrust.load(timestamp_authority.root)
+    Stamper(case.service, timestamp_authority.url, trust).stamp(case.log.checkpoint())
+    assert fsck(case.service, case.log, stamps=trust).ok
+    without = fsck(case.service, case.log)
+    assert without.ok
+    assert "time stamps: no root certificates of authorities were given" in without.not_checked
+    as_superuser(case.owner, "UPDATE ledger_stamps SET response = set_byte(response, 900, get_byte(response, 900) # 1)")
+    (difference,) = fsck(case.service, case.log, stamps=trust).differences
+    assert difference.startswith(f"time stamp on checkpoint {EVENTS} by ")
+    as_superuser(case.owner, "UPDATE ledger_stamps SET size = 999")
+    (difference,) = fsck(case.service, case.log, stamps=trust).differences
+    assert "there is no such checkpoint" in difference
 
 
 def test_without_vault_and_objects_the_report_says_what_was_not_checked(case: Case) -> None:
