@@ -269,6 +269,7 @@ class ReviewQueue:
             services.records.decide(connection, [record.record_id], "released", image_sha256=digest)
             released = services.log.append(Event(record.record_id, body), connection)
         self._include([decided, released])
+        self._discard(review)
 
     def _reopen(self, review: Review, actor: VaultReference, reason: str) -> list[Record]:
         """Open the records of a held request again, for this process."""
@@ -283,6 +284,14 @@ class ReviewQueue:
             self._services.generation.resume(held, opened, stage=review.stage)
         except HeldError:
             _LOGGER.info("review %s was approved and is held again at a later stage", review.review_id)
+        self._discard(review)
+
+    def _discard(self, review: Review) -> None:
+        """What was put aside of an approved item is of no use any more; what was rejected stays with its record."""
+        try:
+            self._services.objects.discard(review.pending)
+        except ObjectError as error:
+            _LOGGER.warning("what was put aside for review %s stays in the object store: %s", review.review_id, error)
 
     def _resume_quietly(self, review: Review, held: HeldRequest, opened: Sequence[Record]) -> None:
         """In the background nobody waits for an error: the record says what became of it."""
@@ -312,6 +321,7 @@ class ReviewQueue:
             ),
             findings=tuple(records.Finding(**finding) for finding in fields["findings"]),
             policy=records.Policy(**fields["policy"]),
+            objects=(review.pending,),
             review=decided,
         )
 

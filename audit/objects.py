@@ -121,6 +121,16 @@ class ObjectStore:
         with _storage_errors(f"look for object {reference.sha256}"):
             return bool(self._files.exists(self._path(reference.subject_id, reference.sha256)))
 
+    def discard(self, reference: ObjectReference) -> None:
+        """Removes one object that no event names; harmless if it is gone already.
+
+        Raises:
+            ObjectError: the store refuses.
+        """
+        path = self._path(reference.subject_id, reference.sha256)
+        with _storage_errors(f"discard object {reference.sha256}"), suppress(FileNotFoundError):
+            self._files.rm_file(path)
+
     def erase(self, subject_id: str) -> int:
         """Removes all objects of a subject; gives how many. The vault's erasure already made them unreadable.
 

@@ -34,6 +34,7 @@ from api.keys import Caller, Role
 from api.reviews import ReviewQueue
 from api.settings import Settings
 from audit import receipt as receipts
+from audit.records import ObjectReference, VaultReference
 from generator.request import GenerationRequest
 from safety.policy import DecisionOutcome
 
@@ -124,6 +125,11 @@ def _review_of(services: Imprimatur, record_id: str) -> str:
     return next(item.review_id for item in reversed(items) if item.record_id == record_id)
 
 
+def _pending(services: Imprimatur, review_id: str) -> ObjectReference:
+    items = services.reviews.items(services.local_caller(), state=None, limit=500)
+    return next(item.pending for item in items if item.review_id == review_id)
+
+
 def _kinds(services: Imprimatur, record_id: str) -> list[str]:
     return [event.kind for event in services.log.events(record_id)]
 
@@ -163,6 +169,7 @@ class TestAHeldImage:
         assert services.publisher.read(data, media_type).state in ("valid", "trusted")
         assert b"human_validated" in data
         assert _kinds(services, held.record_id) == ["received", "held", "review_decided", "released"]
+        assert not services.objects.exists(_pending(services, review_id))
 
     def test_names_in_the_log_who_approved_it_and_why(
         self, services: Imprimatur, order: Order, reviewer: Caller
@@ -176,8 +183,6 @@ class TestAHeldImage:
         assert released.fields()["review"] == decided.id
         assert fields["policy"] == released.fields()["policy"] == event.fields()["policy"]
         who: Any = fields["reviewer"]
-        from audit.records import VaultReference
-
         assert services.vault.get(VaultReference(**who)).decode() == f"{reviewer.subject} (Ada)"
         assert b"Ada" not in decided.body + decided.private
 
@@ -195,6 +200,7 @@ class TestAHeldImage:
                 decide(review_id, reviewer, reason="again")
         with pytest.raises(NotFoundError):
             services.reviews.image(review_id, reviewer)
+        assert services.objects.exists(_pending(services, review_id))  # evidence of what was refused
 
     def test_is_the_answer_to_a_repeated_request_before_and_after_the_decision(
         self, services: Imprimatur, order: Order, reviewer: Caller
@@ -239,7 +245,7 @@ class TestAHeldImage:
     ) -> None:
         owner = replace(order.caller, subject=f"{services.settings.tenant}/user/erased")
         held, review_id = _held(services, replace(order, caller=owner))
-        services.vault.erase(owner.subject)
+        services.erasing.erase(owner.subject, ground="asked for", caller=services.local_caller())
         assert services.reviews.show(review_id, reviewer)["prompt"] == {"erased": True}
         with pytest.raises(ReviewConflictError, match="erased"):
             services.reviews.approve(review_id, reviewer, reason="ours")

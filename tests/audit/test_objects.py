@@ -171,3 +171,12 @@ def test_a_file_url_is_a_local_folder(vault: Vault, tmp_path: Path) -> None:
     path = tmp_path / "elsewhere" / reference.subject_id / reference.sha256[:2] / reference.sha256
     assert path.stat().st_mode & 0o077 == 0
     assert store.get(reference) == IMAGE
+
+
+def test_a_discarded_object_is_gone_and_discarding_it_again_is_harmless(store: ObjectStore) -> None:
+    reference = store.put(b"put aside", "tenant/alice")
+    kept = store.put(b"kept", "tenant/alice")
+    store.discard(reference)
+    store.discard(reference)
+    assert not store.exists(reference)
+    assert store.get(kept) == b"kept"
