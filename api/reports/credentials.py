@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from audit.reports.bundle import Staging
     from provenance.report import CredentialReport
     from provenance.signer import Signer
+
+_SEVERITY = {"failure": 0, "informational": 1, "success": 2}
 
 
 class Certificates:
@@ -94,10 +97,17 @@ def credential_statement(
         signed_at=signer.time if signer is not None else None,
         is_development=is_development,
         claims=tuple(report.claims) if report is not None else (),
-        codes=tuple(
-            CredentialCode(code=code.code, outcome=code.outcome, explanation=code.explanation)
-            for code in (report.codes if report is not None else ())
-        ),
+        codes=_codes(report),
         path=path,
         certificates_path=certificates,
+    )
+
+
+def _codes(report: CredentialReport | None) -> tuple[CredentialCode, ...]:
+    """Each result once, with how often it was given, failures first."""
+    given = Counter((code.code, code.outcome, code.explanation) for code in (report.codes if report else ()))
+    ordered = sorted(given.items(), key=lambda one: (_SEVERITY.get(one[0][1], 0), one[0]))
+    return tuple(
+        CredentialCode(code=code, outcome=outcome, explanation=explanation, times=times)
+        for (code, outcome, explanation), times in ordered
     )

@@ -18,6 +18,7 @@ from audit.reports.content import (
     Item,
     Match,
     ModelStatement,
+    PersonalText,
     TimelineEntry,
     Verdict,
 )
@@ -150,12 +151,18 @@ def entry_of(event: ReadEvent, personal: PersonalData) -> TimelineEntry:
 
 def acts_of(event: ReadEvent, item: Item | None, personal: PersonalData) -> list[HumanAct]:
     """What people did according to an event."""
-    prompt = item.prompt if item is not None else None
-    characters = len(prompt.text) if prompt is not None and prompt.text is not None else None
-    number = None if item is None else item.number
     return timeline.human_acts(
-        event.proved, event.fields, personal.name, item=number, prompt_characters=characters
-    )  # fmt: skip
+        event.proved,
+        event.fields,
+        personal.name,
+        item=None if item is None else item.number,
+        prompt_characters=_length(item.prompt) if item is not None else None,
+        negative_prompt_characters=_length(item.negative_prompt) if item is not None else None,
+    )
+
+
+def _length(text: PersonalText | None) -> int | None:
+    return len(text.text) if text is not None and text.text is not None else None
 
 
 def _fields_of(events: Sequence[ReadEvent], kind: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from api.errors import InvalidInputError
 
-STOPPED_STATES = ("refused", "held")
+STOPPED_STATES = ("refused", "quarantined", "held")
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,7 @@ class CredentialCode:
     code: str
     outcome: str
     explanation: str
+    times: Annotated[int, Doc("How often validation gave it, for different parts of the manifest store.")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,8 +130,14 @@ def human_acts(
     *,
     item: int | None,
     prompt_characters: int | None = None,
+    negative_prompt_characters: int | None = None,
 ) -> list[HumanAct]:
-    """What a person did according to an event. Says nothing about authorship."""
+    """What a person did according to an event. Says nothing about authorship.
+
+    Args:
+        prompt_characters: length of the prompt, None where it is not at hand any more.
+        negative_prompt_characters: length of the negative prompt, None where there was none.
+    """
     event = proved.event
     names_nobody = any(name in fields and fields[name] is None for name in ACTOR_FIELDS)
     if event.kind in AUTOMATIC_KINDS or names_nobody:
@@ -149,8 +155,8 @@ def human_acts(
     found = [act("sent a request", f"{fields.get('task', 'unknown task')}, {in_words(fields.get('sampling'))}")]
     if fields.get("prompt"):
         found.append(act("wrote a prompt", None if prompt_characters is None else f"{prompt_characters} characters"))
-    if fields.get("negative_prompt"):
-        found.append(act("wrote a negative prompt", None))
+    if negative_prompt_characters is not None:
+        found.append(act("wrote a negative prompt", f"{negative_prompt_characters} characters"))
     for given in _mappings(fields.get("inputs")):
         role = given.get("role") or given.get("relationship") or "image"
         found.append(act(f"supplied an input ({role})", f"SHA-256 {given.get('sha256', 'not recorded')}"))
@@ -158,18 +164,13 @@ def human_acts(
 
 
 def _in_words(value: object) -> str:
-    match value:
-        case None | "" | [] | {}:
-            return ""
-        case bool():
-            return "yes" if value else "no"
-        case str() | int():
-            return str(value)
-        case list():
-            return "; ".join(text for one in value if (text := _in_words(one)))
-        case dict():
-            return ", ".join(f"{_words(key)} {text}" for key, one in value.items() if (text := _in_words(one)))
-    return str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(key)} {text}" for key, one in value.items() if (text := _in_words(one)))
+    if isinstance(value, list | tuple):
+        return "; ".join(text for one in value if (text := _in_words(one)))
+    return "" if value is None else str(value)
 
 
 def _words(name: str) -> str:
