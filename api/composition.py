@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from api.generate import GenerationFlow
     from api.marking import Marking
     from api.models import Models
+    from api.moderation import Moderation
     from api.policies import PolicyBook
     from api.publishing import Publisher
     from api.reports.flow import ReportFlow
@@ -310,6 +311,13 @@ class Imprimatur:
         return ReviewQueue(self, expiry_s=self.settings.review_expiry_s)
 
     @cached_property
+    def moderation(self) -> Moderation:
+        """The checks, for whoever asks about texts and images of their own."""
+        from api.moderation import Moderation
+
+        return Moderation(self)
+
+    @cached_property
     def generation(self) -> GenerationFlow:
         """The flow of a generation."""
         from api.generate import GenerationFlow
@@ -390,7 +398,7 @@ class Imprimatur:
         engine.load()
         # Made here and not at first use, because two threads that ask at once would make two.
         _ = self.checks, self.marking, self.publisher, self.log, self.objects, self.decoder, self.results
-        _ = self.queue, self.generation, self.verification, self.screening, self.reviews
+        _ = self.queue, self.generation, self.verification, self.screening, self.reviews, self.moderation
 
     def local_caller(self) -> Caller:
         """Who uses the command line: the operator, with every role."""

@@ -529,6 +529,7 @@ class GenerationFlow:
             record,
             card,
             decode(draft.encoded, services.decode_limits).pixels if pixels is None else pixels,
+            mark=facts.watermark.payload,
             task=facts.task,
             ingredients=draft.ingredients,
             human_validated=review is not None,

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import secrets
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from api.errors import NotFoundError
+from api.errors import InvalidInputError, NotFoundError
 from api.records import Record, RecordStore
 from audit import keyfiles
 from provenance.errors import PayloadError, WatermarkError
-from provenance.watermark.mark import Detection, Watermark, WatermarkKey
-from provenance.watermark.payload import RecordMark
+from provenance.fingerprint import Agreement, Fingerprint, compare, fingerprint
+from provenance.region import Region, find_region
+from provenance.watermark.mark import GRID_SIDE, Detection, Watermark, WatermarkKey
+from provenance.watermark.payload import KEY_ID_BITS, RecordMark
 
+MARK_KEYS = 1 << KEY_ID_BITS
+_SHAPE_TOLERANCE = 0.02  # of the sides' ratio
 # Public on purpose: a laboratory mark says only that somebody used this program outside the flow.
 _LABORATORY_SECRET = b"imprimatur laboratory watermark key, public"
 
@@ -45,33 +51,85 @@ class FoundMark:
     record: Record | None
 
 
-def service_mark(key_file: Path) -> Watermark:
-    """The mark under the service's key, which is made on first use. Raises `audit.errors.KeyFileError`."""
-    from provenance.watermark.block_mark import BlockMark
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A picture beside the released one that its mark leads to.
 
-    secret = keyfiles.read(key_file) if key_file.exists() else keyfiles.create_once(key_file, secrets.token_bytes(32))
-    return BlockMark(WatermarkKey(secret, "service"))
+    `agreement`: by fingerprints of the whole pictures, or, where the picture shows a part or has something around it,
+    by `region`, the part of the released picture that was found in it.
+    """
+
+    agreement: Agreement
+    region: Region | None = None
 
 
-def laboratory_mark() -> Watermark:
-    """The mark under the public laboratory key."""
-    from provenance.watermark.block_mark import BlockMark
+class ServiceKeys:
+    """The service's watermark keys in a folder, numbered 0 to 15; the newest marks, all read.
 
-    return BlockMark(WatermarkKey(_LABORATORY_SECRET, "laboratory"))
+    Raises `audit.errors.KeyFileError` wherever a file cannot be read or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def secrets(self) -> list[bytes]:
+        """All keys in the order of their numbers; the first is made on first use."""
+        found = [self._read_or_create(0)]
+        while len(found) < MARK_KEYS and self._file(len(found)).exists():
+            found.append(keyfiles.read(self._file(len(found))))
+        return found
+
+    def rotate(self) -> int:
+        """Make the next key, which marks from the next start of each process on; its number.
+
+        Raises:
+            InvalidInputError: the numbers are used up.
+        """
+        number = len(self.secrets())
+        if number >= MARK_KEYS:
+            raise InvalidInputError(
+                f"all {MARK_KEYS} key numbers that a mark can name are used; keep the newest", parameter="keys"
+            )
+        self._read_or_create(number)
+        return number
+
+    def _read_or_create(self, number: int) -> bytes:
+        file = self._file(number)
+        return keyfiles.read(file) if file.exists() else keyfiles.create_once(file, secrets.token_bytes(32))
+
+    def _file(self, number: int) -> Path:
+        return self._folder / (f"watermark-{number}.key" if number else "watermark.key")
+
+
+def marks(keys: ServiceKeys) -> tuple[Watermark, Watermark, int]:
+    """The service's mark, which also reads all older keys and the laboratory's; the laboratory's mark; the key number.
+
+    One look at a picture serves every key.
+    """
+    from provenance.watermark.lattice_mark import LatticeMark
+
+    laboratory = WatermarkKey(_LABORATORY_SECRET, "laboratory")
+    found = [WatermarkKey(secret, "service") for secret in keys.secrets()]
+    newest_first = found[::-1]
+    service = LatticeMark(newest_first[0], [*newest_first[1:], laboratory])
+    return service, LatticeMark(laboratory), len(found) - 1
 
 
 class Marking:
-    """The two keys: the service key marks what the flow releases, the laboratory key everything else."""
+    """The two kinds of keys: a service key marks what the flow releases, the laboratory key everything else.
 
-    def __init__(self, service: Watermark, laboratory: Watermark, records: RecordStore) -> None:
+    `service` reads every key, `key_number` is the number of the one that it marks with.
+    """
+
+    def __init__(self, service: Watermark, laboratory: Watermark, records: RecordStore, key_number: int = 0) -> None:
         self.service = service
         self.laboratory = laboratory
         self._records = records
+        self._key_number = key_number
 
-    @staticmethod
-    def payload(record: Record) -> int:
-        """The 64 bits that lead to a record: layout version, key id, the record's short id."""
-        return RecordMark(record.short_id).pack()
+    def payload(self, record: Record) -> int:
+        """The 64 bits that lead to a record: layout version, key number, the record's short id."""
+        return RecordMark(record.short_id, self._key_number).pack()
 
     def embed(self, pixels: NDArray[np.uint8], record: Record) -> NDArray[np.uint8]:
         """The pixels with the record's mark; same shape and type."""
@@ -93,14 +151,37 @@ class Marking:
         return ReadBack(f"{expected:016x}", self.service.algorithm, detection.confidence)
 
     def find(self, pixels: NDArray[np.uint8]) -> FoundMark | None:
-        """The mark in a picture, if there is one; the service key is tried first."""
+        """The mark in a picture, if there is one; the service's keys come before the laboratory's."""
         detection = self.service.detect(pixels)
-        if detection.detected and detection.payload is not None:
-            return FoundMark("service", detection, self._record(detection.payload))
-        detection = self.laboratory.detect(pixels)
-        if detection.detected:
-            return FoundMark("laboratory", detection, None)
-        return None
+        if detection.payload is None:
+            return None
+        leads = detection.key_name == "service"
+        return FoundMark(detection.key_name, detection, self._record(detection.payload) if leads else None)
+
+    @staticmethod
+    def compare(
+        found: FoundMark,
+        pixels: NDArray[np.uint8],
+        recorded: Fingerprint,
+        size: tuple[int, int],
+        released: Callable[[], NDArray[np.uint8] | None],
+    ) -> Comparison:
+        """Compare a picture, laid as its mark says, with the one that the mark leads to.
+
+        `recorded`, `size` (width, height): of the released picture. Only a picture that shows that one whole and
+        straight can differ from it: what was cropped, padded or tilted is looked for in `released()` (None where that
+        is gone), and agrees or is not comparable.
+        """
+        geometry = found.detection.geometry
+        aligned = geometry.align(pixels)
+        agreement = compare(fingerprint(aligned), recorded)
+        stretch = math.log(aligned.shape[1] / aligned.shape[0] * size[1] / size[0])
+        comparable = geometry.shows_whole(*pixels.shape[1::-1]) and abs(stretch) < _SHAPE_TOLERANCE
+        if agreement.verdict == "agrees" or (agreement.verdict == "differs" and comparable):
+            return Comparison(agreement)
+        whole = released()
+        region = None if whole is None else find_region(aligned, whole, GRID_SIDE * geometry.scale / min(size))
+        return Comparison(replace(agreement, verdict="agrees" if region else "not_comparable"), region)
 
     def _record(self, payload: int) -> Record | None:
         """The released record of a payload; marks of images that were never released lead nowhere."""

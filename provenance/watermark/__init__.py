@@ -1,4 +1,4 @@
-"""The invisible mark: 64 bits that lead from pixels back to a record. `block_mark.BlockMark` is the built-in one."""
+"""The invisible mark: 64 bits that lead from pixels back to a record. `lattice_mark.LatticeMark` is built in."""
 
 from __future__ import annotations
 
