@@ -252,6 +252,12 @@ class GenerationTimedOutError(GenerationFailedError):
     http_status = 504
 
 
+class CheckFailureError(ServiceError):
+    """A required check gave no verdict, so nothing is said of the input."""
+
+    code = "check_failed"
+
+
 class AttemptLostError(ServiceError):
     """The lease on this attempt expired and another process closed it; nothing was released."""
 

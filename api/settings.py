@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     compile_models: bool = Field(False, description="Compile denoisers with torch.compile.")
     batch_size: int = Field(4, ge=1, le=64, description="Images made together, at most.")
     generation_timeout_s: float = Field(600.0, gt=0, le=86_400, description="For a request, waiting included.")
+    moderation_urls: bool = Field(False, description="Let /v1/moderations fetch images from http(s) URLs.")
     review_expiry_s: float = Field(
         259_200.0, gt=0, le=31_536_000, description="What nobody decided for this long is refused."
     )

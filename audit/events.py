@@ -201,7 +201,7 @@ class Rejected(Body):
     kind = "rejected"
     doc = "An input could not be used (no such size, no image, ...); no attempt was made. Says what, not the input."
 
-    flow: Annotated[str, Private("`generate` or `verify`.")]
+    flow: Annotated[str, Private("`generate`, `verify` or `moderate`.")]
     error: Annotated[str, Private("Code of the error.")]
     message: Annotated[str, Private("What it said.")]
     parameter: Annotated[str | None, Private("Parameter at fault.")] = None

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from api.errors import BusyError, InvalidInputError, NotFoundError, RateLimitedError, ServiceError
-from api.http import soft_bindings
+from api.http import moderations, reviews, soft_bindings
 from api.http.body_limit import BodyLimit
 from api.http.rate_limit import RateLimit
 from api.http.routes import health, router
@@ -35,6 +35,8 @@ def create_app(services: Imprimatur) -> FastAPI:
     app.state.services = services
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     app.include_router(router)
+    app.include_router(reviews.router, prefix="/v1")
+    app.include_router(moderations.router, prefix="/v1")
     app.include_router(health)
     app.state.lookups = RateLimit(services.settings.lookups_per_minute)
     app.include_router(soft_bindings.router, prefix="/v1")

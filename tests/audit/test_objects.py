@@ -173,10 +173,10 @@ def test_a_file_url_is_a_local_folder(vault: Vault, tmp_path: Path) -> None:
     assert store.get(reference) == IMAGE
 
 
-def test_a_discarded_object_is_gone_and_discarding_it_again_is_harmless(store: ObjectStore) -> None:
-    reference = store.put(b"put aside", "tenant/alice")
-    kept = store.put(b"kept", "tenant/alice")
-    store.discard(reference)
-    store.discard(reference)
-    assert not store.exists(reference)
-    assert store.get(kept) == b"kept"
+def test_a_discarded_object_is_gone_and_discarding_it_again_is_harmless(objects: ObjectStore) -> None:
+    reference = objects.put(b"put aside", "tenant/alice")
+    kept = objects.put(b"kept", "tenant/alice")
+    objects.discard(reference)
+    objects.discard(reference)
+    assert not objects.exists(reference)
+    assert objects.get(kept) == b"kept"
