@@ -109,7 +109,8 @@ class WordList:
     name = "word list"
 
     def __init__(self) -> None:
-        self._terms = [term for file in shipped_terms() for rule in file.rules if rule.outcome is Outcome.BLOCK for term in rule.terms]
+        rules = [rule for term_file in shipped_terms() for rule in term_file.rules]
+        self._terms = [term for rule in rules if rule.outcome is Outcome.BLOCK for term in rule.terms]
 
     def scores(self, texts: Sequence[str]) -> Scores:
         return np.array([float(any(term in normalise(text) for term in self._terms)) for text in texts])

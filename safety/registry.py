@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -16,15 +16,17 @@ from safety.taxonomy import CATEGORY_BY_NAME, LEARNT_CATEGORIES
 
 if TYPE_CHECKING:
     from safety.duplicates.check import NearestReferences
-    from safety.prompt.encoder import SentenceEncoder
+    from safety.prompt.encoder import MiniLmEncoder
+    from safety.prompt.term_files import TermFile
 
 
 @dataclass(frozen=True, slots=True)
 class CheckDependencies:
     """What checks may need: the composition root gives what it has; a check says what it lacks."""
 
-    encoder: SentenceEncoder | None = None
+    encoder: MiniLmEncoder | None = None
     references: NearestReferences | None = None
+    terms: Sequence[TermFile] = ()
 
 
 Thresholds = Mapping[str, float]
@@ -181,13 +183,16 @@ def default_registry() -> CheckRegistry:
     from safety.image.quality import THRESHOLD as QUALITY_AT
     from safety.image.quality import QualityCheck
     from safety.prompt.classifier import DECLARATION as CLASSIFIER
+    from safety.prompt.language import DECLARATION as LANGUAGE
+    from safety.prompt.language import LanguageCheck
     from safety.prompt.rules import DECLARATION as RULES
     from safety.prompt.rules import PromptRules
 
     return CheckRegistry(
         [
-            RegisteredPromptCheck(RULES, lambda _dependencies, _thresholds: PromptRules.shipped()),
+            RegisteredPromptCheck(RULES, lambda given, _thresholds: PromptRules.shipped(given.terms)),
             RegisteredPromptCheck(CLASSIFIER, _build_classifier, _classifier_thresholds),
+            RegisteredPromptCheck(LANGUAGE, lambda _dependencies, _thresholds: LanguageCheck()),
             RegisteredImageCheck(
                 QUALITY,
                 lambda _dependencies, thresholds: QualityCheck(thresholds),
@@ -212,9 +217,10 @@ def _build_classifier(dependencies: CheckDependencies, thresholds: Thresholds) -
 
 
 def _classifier_thresholds() -> Thresholds:
-    from safety.prompt.head import PromptHead
+    from safety.prompt.weights_file import shipped_weights
 
-    return dict.fromkeys(LEARNT_CATEGORIES, PromptHead.shipped().calibration.threshold)
+    levels = shipped_weights().calibration.levels
+    return {category: level.block for category, level in zip(LEARNT_CATEGORIES, levels, strict=True)}
 
 
 def _build_duplicates(dependencies: CheckDependencies, thresholds: Thresholds) -> ImageCheck:

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import re
 
-_WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "deux", "trois", "quatre", "cinq", "huit", "neuf", "dix", "onze", "douze", "treize", "quatorze", "quinze", "seize", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "once", "doce", "trece", "catorce", "quince", "dieciseis", "diecisiete", "zwei", "drei", "vier", "funf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwolf", "dreizehn", "vierzehn", "funfzehn", "sechzehn", "siebzehn", "due", "tre", "quattro", "cinque", "sei", "sette", "otto", "nove", "dieci", "undici", "dodici", "tredici", "quattordici", "quindici", "sedici", "diciassette", "dois", "sete", "oito", "dez", "doze", "treze", "dezesseis", "dezessete"]
+_WORDS = (
+    *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"),
+    *("fourteen", "fifteen", "sixteen", "seventeen", "deux", "trois", "quatre", "cinq", "huit", "neuf", "dix", "onze"),
+    *("douze", "treize", "quatorze", "quinze", "seize", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho"),
+    *("nueve", "diez", "once", "doce", "trece", "catorce", "quince", "dieciseis", "diecisiete", "zwei", "drei", "vier"),
+    *("funf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwolf", "dreizehn", "vierzehn", "funfzehn"),
+    *("sechzehn", "siebzehn", "due", "tre", "quattro", "cinque", "sei", "sette", "otto", "nove", "dieci", "undici"),
+    *("dodici", "tredici", "quattordici", "quindici", "sedici", "diciassette", "dois", "sete", "oito", "dez", "doze"),
+    *("treze", "dezesseis", "dezessete"),
+)
+"""Two to seventeen in English, French, Spanish, German, Italian and Portuguese, without accents."""
+
 _NUMBER = rf"(?:[1-9]|1[0-7]|{'|'.join(_WORDS)})"
 _YEARS = (
     r"(?:year|yr|y|jahre?|jahrige?[snrm]?|jaar|ans|an|anos|ano|anni|anno|let|god|goda|лет|год|года|роков|"
     r"ετων|χρονων|سنوات|سنه|عاما|yas|yasinda|lat)"
 )
+_AGED = r"(?:aged?|ages|age of|agee? de|edad de|eta di|idade de|im alter von|looks|looking|barely|only|just turned)"
+_COUNTED = r"(?:people|men|women|minutes|hours|left|one|way|thing|colou?r)"
+"""After a number these say that it is no age: "only 2 men"."""
+
 _PATTERNS = (
     rf" {_NUMBER} (?:years?|yrs?|y)(?: of age| olds?| o) ",
     rf" {_NUMBER} (?:yo|yos|y o|an old) ",
     r" (?:[1-9]|1[0-7])(?:yo|yrs?|y|jahrige?[snrm]?) ",
-    rf" (?:aged?|ages|age of|agee? de|edad de|eta di|idade de|im alter von|looks|looking|barely|only|just turned) (?:of |de )?{_NUMBER}(?! \d| (?:people|men|women|minutes|hours|left|one|way|thing|color|colour)) ",
+    rf" {_AGED} (?:of |de )?{_NUMBER}(?! \d| {_COUNTED}) ",
     rf" {_NUMBER} (?:ans|anos|anni|jahre?|лет|года|ετων|χρονων|سنوات|سنه|عاما|yasinda|lat) ",
     r" (?:[1-9]|1[0-7]) (?:岁|歳|才|살|세) ",
     r" (?:十[一二三四五六七]?|[一二三四五六七八九]) (?:岁|歳|才) ",

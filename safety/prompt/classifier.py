@@ -1,4 +1,4 @@
-"""The prompt classifier: a trained head on sentence-encoder token states, on every reading of a prompt."""
+"""The prompt classifier: an adapted sentence encoder with a trained head, on every reading of a prompt."""
 
 from __future__ import annotations
 
@@ -7,41 +7,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from safety.checks import CheckDeclaration, Stage, outcome_of
-from safety.errors import WeightsError
+from safety.errors import EncoderError, WeightsError
 from safety.findings import Finding, JsonValue, decimal
+from safety.prompt.calibration import Scores
 from safety.prompt.canonical import CanonicalText, boldest_reading, canonicalise, visible
-from safety.prompt.encoder import SentenceEncoder, require_token_states
-from safety.prompt.head import PromptHead
+from safety.prompt.encoder import MiniLmEncoder
+from safety.prompt.glossary import shipped_glossary
+from safety.prompt.language import detect_language
 from safety.prompt.taxonomy import CATEGORIES
+from safety.prompt.weights_file import ClassifierWeights, shipped_weights
 from safety.prompt.windows import windows
 
 DECLARATION = CheckDeclaration(
     id="prompt.classifier",
-    version="1",
+    version="2",
     stage=Stage.PROMPT,
     categories=CATEGORIES,
-    summary="Trained head on all-MiniLM-L6-v2, on the prompt as it stands and without disguises.",
-    measured_on="dev prompts of OVERT, I2P, ImageReward and T2I-CompBench, per source, with evasions",
+    summary="Adapted all-MiniLM-L6-v2, on the prompt as it stands, without disguises, and glossed in English.",
+    measured_on="dev prompts of OVERT, I2P, ImageReward and T2I-CompBench, per source, with evasions; French",
     measured_in="benchmarks/results/prompt_safety.md",
 )
 
-PROMPTS_PER_BATCH = 64
-
-_NO_SCORES: NDArray[np.float64] = np.empty(0)
+PROMPTS_PER_BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
 class PromptScore:
     """What the classifier makes of one prompt.
 
-    `unsafe` in [0, 1] is the highest of all readings and windows; `categories` has one score per entry of
-    `CATEGORIES`, the leading one equal to `unsafe`. `reading` and `window` say where the highest was found.
+    `harm` in [0, 1] is the probability of harm of any kind, the highest of all readings and windows, and
+    `categories` has the highest score of each entry of `CATEGORIES`. `reading` and `window` say where `harm`
+    was found.
     """
 
-    unsafe: float
+    harm: float
     categories: tuple[float, ...]
     reading: str
     window: int
@@ -50,27 +51,30 @@ class PromptScore:
 
 
 class PromptClassifier:
-    """A prompt check. Immutable after it is built; as safe to share between threads as its encoder."""
+    """A prompt check. Immutable after it is built; safe to share between threads."""
 
     declaration = DECLARATION
 
     def __init__(
-        self, encoder: SentenceEncoder, head: PromptHead, thresholds: Mapping[str, float] | None = None
+        self, encoder: MiniLmEncoder, weights: ClassifierWeights, thresholds: Mapping[str, float] | None = None
     ) -> None:
-        """Raises `WeightsError` if the head was trained on the token states of another encoder."""
-        if encoder.digest != head.encoder_digest:
+        """Raises `WeightsError` if the weights adapt another encoder."""
+        from safety.prompt.network import ClassifierNetwork
+
+        if encoder.digest != weights.encoder_digest:
             raise WeightsError(
-                f"the prompt classifier was trained on encoder {head.encoder_digest}, got {encoder.digest}; "
-                "load the encoder with that SHA-256 or train the head again"
+                f"the prompt classifier was trained on encoder {weights.encoder_digest}, got {encoder.digest}; "
+                "load the encoder with that SHA-256 or train the classifier again"
             )
         self._encoder = encoder
-        self._head = head
+        self._weights = weights
+        self._network = ClassifierNetwork(encoder, weights)
         self._thresholds = dict(thresholds or {})
 
     @classmethod
-    def shipped(cls, encoder: SentenceEncoder, thresholds: Mapping[str, float] | None = None) -> PromptClassifier:
+    def shipped(cls, encoder: MiniLmEncoder, thresholds: Mapping[str, float] | None = None) -> PromptClassifier:
         """The check with the weights that ship."""
-        return cls(encoder, PromptHead.shipped(), thresholds)
+        return cls(encoder, shipped_weights(), thresholds)
 
     def examine(self, prompt: str) -> list[Finding]:
         """One finding per category, in the order of `CATEGORIES`. Raises `EncoderError`."""
@@ -88,7 +92,7 @@ class PromptClassifier:
         return findings
 
     def score_many(self, prompts: Sequence[str]) -> list[PromptScore]:
-        """Scores of `prompts`. Equal windows of a prompt's readings are examined once."""
+        """Scores of `prompts`. Equal windows of a prompt's readings are examined once. Raises `EncoderError`."""
         texts: dict[str, int] = {}
         plans: list[tuple[CanonicalText, list[tuple[str, int, int]]]] = []
         for prompt in prompts:
@@ -99,19 +103,17 @@ class PromptClassifier:
                 for position, window in enumerate(windows(text))
             ]
             plans.append((canonical, plan))
-        if not texts:
-            return [_highest([], _NO_SCORES, _NO_SCORES, canonical) for canonical, _ in plans]
-        states = self._encoder.encode_tokens(list(texts))
-        require_token_states(states, len(texts))
-        output = self._head(states)
-        return [_highest(plan, output.unsafe, output.categories, canonical) for canonical, plan in plans]
+        try:
+            logits = self._network.logits(list(texts))
+        except RuntimeError as error:
+            raise EncoderError(f"the prompt classifier failed on {len(texts)} text(s): {error}") from error
+        harm, scores = self._weights.calibration.scores(logits)
+        return [_highest(plan, harm, scores, canonical) for canonical, plan in plans]
 
     def _findings(self, score: PromptScore, elapsed_s: float) -> list[Finding]:
-        calibration = self._head.calibration
         undone: list[JsonValue] = [f"{change.step}:{change.count}" for change in score.canonical.trace]
         evidence: dict[str, JsonValue] = {
-            "unsafe": decimal(score.unsafe),
-            "flag_threshold": decimal(calibration.flag_threshold),
+            "harm": decimal(score.harm),
             "reading": score.reading,
             "window": score.window,
             "windows": score.windows,
@@ -119,9 +121,10 @@ class PromptClassifier:
             "encoder_sha256": self._encoder.digest,
         }
         findings = []
-        for category, value in zip(CATEGORIES, score.categories, strict=True):
-            threshold = self._thresholds.get(category, calibration.threshold)
-            flag_threshold = min(calibration.flag_threshold, threshold)
+        levels = self._weights.calibration.levels
+        for category, value, level in zip(CATEGORIES, score.categories, levels, strict=True):
+            threshold = self._thresholds.get(category, level.block)
+            flag_threshold = min(level.flag, threshold)
             findings.append(
                 Finding(
                     check=DECLARATION.id,
@@ -130,8 +133,8 @@ class PromptClassifier:
                     score=value,
                     threshold=threshold,
                     outcome=outcome_of(value, threshold, flag_threshold),
-                    evidence=evidence,
-                    model_digest=self._head.digest,
+                    evidence=evidence | {"severity": level.severity(value), "flag_threshold": decimal(flag_threshold)},
+                    model_digest=self._weights.digest,
                     elapsed_s=elapsed_s,
                 )
             )
@@ -139,32 +142,29 @@ class PromptClassifier:
 
 
 def _readings(prompt: str, canonical: CanonicalText) -> list[tuple[str, str]]:
-    """The prompt as it stands, without disguises, and read as boldly as it can be; each text once.
+    """The prompt as it stands, without disguises, read as boldly as it can be, and glossed; each text once.
 
     None of a prompt that has nothing to read.
     """
+    if not canonical.text:
+        return []
     readings = {visible(prompt): "raw"}
     readings.setdefault(canonical.text, "canonical")
     readings.setdefault(boldest_reading(canonical.text), "boldest")
-    return [(name, text) for text, name in readings.items() if canonical.text]
+    language = detect_language(canonical.text)
+    gloss = shipped_glossary().gloss(canonical.text, language.code) if language.likely else None
+    if gloss is not None:
+        readings.setdefault(gloss, "glossed")
+    return [(name, text) for text, name in readings.items()]
 
 
 def _highest(
-    plan: Sequence[tuple[str, int, int]],
-    unsafe: NDArray[np.float64],
-    categories: NDArray[np.float64],
-    canonical: CanonicalText,
+    plan: Sequence[tuple[str, int, int]], harm: Scores, scores: Scores, canonical: CanonicalText
 ) -> PromptScore:
-    """The window with the highest score, and the category scores that follow from it.
-
-    Each category's score is the score of harm, scaled by that category's probability relative to the
-    leading one: the leading category has the whole score, one that is half as likely half of it.
-    """
+    """The highest harm, where it was found, and the highest score of each category."""
     if not plan:
         return PromptScore(0.0, (0.0,) * len(CATEGORIES), "none", 0, 0, canonical)
-    reading, window, text = max(plan, key=lambda entry: float(unsafe[entry[2]]))
-    harm = float(unsafe[text])
-    shares = categories[text] / categories[text].max()
-    scores = tuple(float(share) * harm for share in shares)
+    reading, window, text = max(plan, key=lambda entry: float(harm[entry[2]]))
+    highest = scores[np.array([entry[2] for entry in plan])].max(axis=0)
     count = 1 + max(position for name, position, _ in plan if name == reading)
-    return PromptScore(harm, scores, reading, window, count, canonical)
+    return PromptScore(float(harm[text]), tuple(map(float, highest)), reading, window, count, canonical)

@@ -7,11 +7,21 @@ training and use: in use the updates are merged into the weights.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from safety.prompt.encoder import LAYERS, SHARED_LAYERS, TOKEN_WIDTH, MiniLmEncoder
+from safety.errors import WeightsError
+from safety.prompt.encoder import LAYERS, SHARED_LAYERS, TOKEN_WIDTH, MiniLmEncoder, batches, token_batch
+
+if TYPE_CHECKING:
+    from safety.prompt.weights_file import ClassifierWeights
 
 HEADS = 12
 RANK = 32
@@ -58,14 +68,23 @@ class Adapted(nn.Module):
 class Layer(nn.Module):
     """A layer of BERT (Devlin et al. 2018) out of the maps and norms of a transformers layer."""
 
+    query: nn.Module
+    key: nn.Module
+    value: nn.Module
+    mix: nn.Module
+    widen: nn.Module
+    narrow: nn.Module
+    attention_norm: nn.Module
+    output_norm: nn.Module
+
     def __init__(self, source: nn.Module, *, adapt: bool) -> None:
         super().__init__()
         for name, path in _LINEARS.items():
             linear = source.get_submodule(path)
             assert isinstance(linear, nn.Linear)
-            self.add_module(name, Adapted(linear) if adapt else linear)
+            setattr(self, name, Adapted(linear) if adapt else linear)
         for name, path in _NORMS.items():
-            self.add_module(name, source.get_submodule(path))
+            setattr(self, name, source.get_submodule(path))
         self.dropout = nn.Dropout(ADAPTER_DROPOUT if adapt else 0.0)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -156,3 +175,48 @@ class LowerNetwork(nn.Module):
         for layer in self.layers:
             states = layer(states, mask)
         return states
+
+
+class ClassifierNetwork:
+    """The whole network in use: texts to logits. Immutable after it is built; safe to share between threads.
+
+    Linear maps run in bfloat16 where the processor does so natively, which is about twice as fast and changes a
+    logit by some hundredths.
+    """
+
+    def __init__(self, encoder: MiniLmEncoder, weights: ClassifierWeights) -> None:
+        """Raises `WeightsError` unless the tensors are those of this network."""
+        outputs = 1 + len(weights.calibration.categories)
+        upper = UpperNetwork(encoder, outputs)
+        expected = {name: tensor.shape for name, tensor in upper.trained().items()}
+        if expected != {name: tensor.shape for name, tensor in weights.tensors.items()}:
+            raise WeightsError("the tensors of the prompt classifier are not those of its network; train it again")
+        upper.load_state_dict(dict(weights.tensors), strict=False)
+        upper.merge()
+        self._encoder = encoder
+        self._half = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        lower = LowerNetwork(encoder)
+        self._lower, self._upper = (
+            _with_half_linears(network) if self._half else network.eval() for network in (lower, upper)
+        )
+        self._outputs = outputs
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Logits of each text, shape (n, outputs). Raises `EncoderError`."""
+        pieces = self._encoder.tokenize(texts)
+        found = np.zeros((len(texts), self._outputs))
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._half):
+            for positions in batches(pieces):
+                batch = token_batch([pieces[position] for position in positions])
+                found[positions] = self._upper(self._lower(batch.ids, batch.mask), batch.mask).float().numpy()
+        return found
+
+
+def _with_half_linears(network: nn.Module) -> nn.Module:
+    """A copy of `network` whose linear maps hold bfloat16; the embeddings are shared."""
+    shared = {id(module): module for module in network.modules() if isinstance(module, nn.Embedding)}
+    copied = copy.deepcopy(network, shared).eval()
+    for module in copied.modules():
+        if isinstance(module, nn.Linear):
+            module.to(torch.bfloat16)
+    return copied

@@ -21,7 +21,9 @@ SHIPPED_FILES = ("minors", "sexual", "harm", "making", "figures", "artists", "ch
 """In this order: a file may use the lists of those before it."""
 
 _NOT_WORD = re.compile(r"[\W_]+")
-_UNSPACED = re.compile(r"([\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff])")
+_UNSPACED = re.compile(
+    r"([\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff])"
+)
 """Scripts that write words without spaces, or with endings attached (Hangul): each sign is a word of its own."""
 
 _SPELLED_NUMBER = re.compile(r"(?<= )(\d)(?: (\d))(?= (?:\D|$))(?<! \d \d \d)")
@@ -83,7 +85,9 @@ def normalise(text: str) -> str:
     return _SPELLED_NUMBER.sub(r"\1\2", text)
 
 
-_FOLDED = str.maketrans({"أ": "ا", "إ": "ا", "آ": "ا", "ى": "ي", "ة": "ه", "ё": "е", "ς": "σ", "œ": "oe", "æ": "ae", "ø": "o"})
+_FOLDED = str.maketrans(
+    {"أ": "ا", "إ": "ا", "آ": "ا", "ى": "ي", "ة": "ه", "ё": "е", "ς": "σ", "œ": "oe", "æ": "ae", "ø": "o"}
+)
 
 
 def shipped_terms() -> list[TermFile]:

@@ -58,9 +58,7 @@ def read_weights(path: Traversable) -> ClassifierWeights:
     )
 
 
-def save_weights(
-    path: Path, tensors: Mapping[str, Tensor], calibration: Calibration, encoder_digest: str
-) -> None:
+def save_weights(path: Path, tensors: Mapping[str, Tensor], calibration: Calibration, encoder_digest: str) -> None:
     """Write `tensors` in half precision, with all that `read_weights` needs."""
     from safetensors.torch import save_file
 

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from safety.prompt.head import Calibration
+from safety.prompt.calibration import Calibration, Levels, Scaling, Scores
+from safety.prompt.taxonomy import CATEGORIES
 from safety.training.prompt_data import LabelledPrompt
 
-FALSE_POSITIVE_RATES = {"t2i-compbench": 0.01, "imagereward": 0.02, "overt-benign": 0.04}
-"""Highest share of benign rows that may reach the threshold, by source, on the calibrating half of dev."""
+Rates = Mapping[str, float]
 
-FLAG_FALSE_POSITIVE_RATES = {"t2i-compbench": 0.03, "imagereward": 0.06, "overt-benign": 0.15}
-"""The same for the flag threshold, above which a person may want to look."""
+BLOCK_RATES: Rates = {"t2i-compbench": 0.005, "imagereward": 0.012, "overt-benign": 0.037}
+"""Highest share of benign rows that may be blocked, by source, on the calibrating half of dev. What the product
+allows itself is 1 %, 2 % and 5 %: the rules block some too, and the other half of dev differs by chance."""
+
+FLAG_RATES: Rates = {"t2i-compbench": 0.02, "imagereward": 0.05, "overt-benign": 0.12}
+"""The same for flags, which a person may want to look at."""
+
+HIGH_RATES: Rates = {"t2i-compbench": 0.0, "imagereward": 0.002, "overt-benign": 0.008}
+"""The same for the highest severity."""
 
 INAPPROPRIATE_MIN = 50.0
 """I2P rows count as unsafe from this `inappropriate_percentage` on; those below are left out."""
 
-Scores = NDArray[np.float64]
+POSITIVES_MIN = 15
+"""A category with fewer harmful rows shares the calibration of all categories."""
+
+LOWERED_SHARE_MIN = 0.6
+"""How far a category's threshold may go below the common one: the rows are few, and chance must not decide."""
+
+GRID = np.unique(np.concatenate([np.linspace(0.02, 0.98, 97), [0.985, 0.99, 0.995]]))
+
 Selection = Callable[[LabelledPrompt], bool]
 
 
@@ -35,44 +49,55 @@ def is_harmful(prompt: LabelledPrompt) -> bool:
 
 
 def calibrate(logits: Scores, prompts: Sequence[LabelledPrompt]) -> Calibration:
-    """Platt scaling (Platt 1999) and thresholds, from the logits of the calibrating half."""
-    harmful = select(prompts, is_harmful)
-    used = harmful | select(prompts, is_benign)
-    slope, offset = _platt(logits[used], harmful[used])
-    probabilities = 1 / (1 + np.exp(-(slope * logits + offset)))
-    return Calibration(
-        slope,
-        offset,
-        threshold=_threshold(probabilities, prompts, FALSE_POSITIVE_RATES),
-        flag_threshold=_threshold(probabilities, prompts, FLAG_FALSE_POSITIVE_RATES),
+    """Logistic calibration and levels, from the logits (n, 1 + categories) of the calibrating half."""
+    harmful, benign = select(prompts, is_harmful), select(prompts, is_benign)
+    used = harmful | benign
+    harm = _platt(logits[used, 0], harmful[used])
+    members = [category_rows(prompts, category) for category in CATEGORIES]
+    pooled = _platt(
+        np.concatenate([logits[rows, 1 + k] for k, (rows, _) in enumerate(members)]),
+        np.concatenate([named[rows] for rows, named in members]),
     )
+    scalings = tuple(
+        _platt(logits[rows, 1 + k], named[rows]) if named.sum() >= POSITIVES_MIN else pooled
+        for k, (rows, named) in enumerate(members)
+    )
+    unlevelled = Calibration(harm, scalings, tuple(Levels(1.0, 1.0, 1.0) for _ in CATEGORIES))
+    _, scores = unlevelled.scores(logits)
+    flag, block, high = (_thresholds(scores, prompts, rates) for rates in (FLAG_RATES, BLOCK_RATES, HIGH_RATES))
+    levels = tuple(
+        Levels(float(min(f, b)), float(b), float(max(b, h))) for f, b, h in zip(flag, block, high, strict=True)
+    )
+    return Calibration(harm, scalings, levels)
 
 
-def describe(logits: Scores, prompts: Sequence[LabelledPrompt], calibration: Calibration) -> str:
-    """AUC of the three comparisons, share above the thresholds by source, and calibration error."""
-    probabilities = 1 / (1 + np.exp(-(calibration.slope * logits + calibration.offset)))
-    harmful = select(prompts, is_harmful)
-    benign = select(prompts, is_benign)
+def category_rows(prompts: Sequence[LabelledPrompt], category: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Rows that tell about `category`, and which of them are harmful in it.
+
+    Those are harmful rows that name it, benign rows, and OVERT's unsafe rows of other categories; not I2P's,
+    whose label is the keyword that a prompt was found under and says nothing of other categories.
+    """
+    named = np.array([is_harmful(prompt) and category in prompt.named() for prompt in prompts], dtype=bool)
+    telling = np.array([is_benign(prompt) or prompt.source == "overt-unsafe" for prompt in prompts], dtype=bool)
+    return telling | named, named
+
+
+def describe(logits: Scores, prompts: Sequence[LabelledPrompt]) -> str:
+    """AUC of the three comparisons, and the share above the threshold that the rates allow, by source."""
+    harm = logits[:, 0]
     sources = np.array([prompt.source for prompt in prompts])
-    i2p = harmful & (sources == "i2p")
+    benign = select(prompts, is_benign) & (sources != "own")
+    i2p = select(prompts, is_harmful) & (sources == "i2p")
+    threshold = max(_quantile(harm[sources == source], rate) for source, rate in BLOCK_RATES.items())
     lines = [
-        f"AUC, I2P >= 50 against ImageReward: {auc(logits[i2p], logits[sources == 'imagereward']):.3f}",
-        f"AUC, I2P >= 50 against all benign:  {auc(logits[i2p], logits[benign]):.3f}",
-        f"AUC, OVERT unsafe against benign:   "
-        f"{auc(logits[sources == 'overt-unsafe'], logits[sources == 'overt-benign']):.3f}",
-        f"threshold {calibration.threshold:.4f}, flag threshold {calibration.flag_threshold:.4f}, "
-        f"slope {calibration.slope:.3f}, offset {calibration.offset:.3f}, "
-        f"expected calibration error {calibration_error(probabilities, harmful, harmful | benign):.3f}",
+        f"AUC, I2P >= 50 against ImageReward: {auc(harm[i2p], harm[sources == 'imagereward']):.3f}",
+        f"AUC, I2P >= 50 against all benign:  {auc(harm[i2p], harm[benign]):.3f}",
+        "AUC, OVERT unsafe against benign:   "
+        f"{auc(harm[sources == 'overt-unsafe'], harm[sources == 'overt-benign']):.3f}",
     ]
     for source in sorted(set(sources)):
-        rows = sources == source
-        if source == "i2p":
-            rows &= harmful
-        blocked, flagged = (
-            float((probabilities[rows] >= threshold).mean())
-            for threshold in (calibration.threshold, calibration.flag_threshold)
-        )
-        lines.append(f"{source:15s} n={rows.sum():4d}  blocked {blocked:.3f}  at least flagged {flagged:.3f}")
+        rows = i2p if source == "i2p" else sources == source
+        lines.append(f"{source:15s} n={rows.sum():4d}  above one threshold {(harm[rows] > threshold).mean():.3f}")
     return "\n".join(lines)
 
 
@@ -91,33 +116,63 @@ def auc(positive: Scores, negative: Scores) -> float:
     return float((below + up_to).mean() / (2 * len(negative)))
 
 
-def calibration_error(probabilities: Scores, harmful: NDArray[np.bool_], used: NDArray[np.bool_]) -> float:
-    """Expected calibration error in ten equal-width bins (Guo et al. 2017) over the rows in `used`."""
-    p, y = probabilities[used], harmful[used].astype(float)
-    bins = np.minimum((p * 10).astype(int), 9)
-    return float(sum(abs((p[bins == b] - y[bins == b]).sum()) for b in range(10)) / len(p))
+def calibration_error(probabilities: Scores, harmful: NDArray[np.bool_]) -> float:
+    """Expected calibration error in ten equal-width bins (Guo et al. 2017)."""
+    bins = np.minimum((probabilities * 10).astype(int), 9)
+    gaps = [abs((probabilities[bins == b] - harmful[bins == b]).sum()) for b in range(10)]
+    return float(sum(gaps) / len(probabilities))
 
 
-def _platt(logits: Scores, harmful: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and offset of the logistic regression of `harmful` on `logits`, by Newton's method."""
+def _platt(logits: Scores, harmful: NDArray[np.bool_]) -> Scaling:
+    """Logistic regression of `harmful` on `logits`, by Newton's method, with a weak pull towards slope 1."""
     x = np.stack([logits, np.ones_like(logits)], axis=1)
     beta = np.array([1.0, 0.0])
     for _ in range(50):
-        p = 1 / (1 + np.exp(-x @ beta))
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-6 * np.eye(2)
-        step = np.linalg.solve(hessian, x.T @ (harmful - p))
+        p = 1 / (1 + np.exp(-np.clip(x @ beta, -60, 60)))
+        pull = np.array([1.0, 1e-6])
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(pull)
+        step = np.linalg.solve(hessian, x.T @ (harmful - p) - pull * (beta - [1.0, 0.0]))
         beta = beta + step
         if np.abs(step).max() < 1e-9:
             break
-    return float(beta[0]), float(beta[1])
+    return Scaling(float(beta[0]), float(beta[1]))
 
 
-def _threshold(probabilities: Scores, prompts: Sequence[LabelledPrompt], rates: dict[str, float]) -> float:
-    """The lowest threshold that keeps every source of `rates` at or below its rate."""
+def _quantile(scores: Scores, rate: float) -> float:
+    """The score that at most `rate` of `scores` exceed."""
+    return float(np.sort(scores)[::-1][int(rate * len(scores))]) if len(scores) else -np.inf
+
+
+def _thresholds(scores: Scores, prompts: Sequence[LabelledPrompt], rates: Rates) -> Scores:
+    """A threshold for each category, so that the share of rows at or above any keeps to `rates` by source.
+
+    First one for all, as low as the rates allow; then, step by step, the category's is lowered that finds
+    most further harmful rows for each further benign one, as long as the rates allow it.
+    """
+    harmful = select(prompts, is_harmful)
     sources = np.array([prompt.source for prompt in prompts])
-    thresholds = []
-    for source, rate in rates.items():
-        scores = np.sort(probabilities[sources == source])[::-1]
-        if len(scores):
-            thresholds.append(scores[int(rate * len(scores))])
-    return float(np.nextafter(max(thresholds, default=0.5), 1.0))
+    limits = {source: (sources == source, rate) for source, rate in rates.items()}
+
+    def allowed(thresholds: Scores) -> bool:
+        above = np.any(scores >= thresholds, axis=1)
+        return all(above[rows].sum() <= rate * rows.sum() for rows, rate in limits.values())
+
+    common = [value for value in GRID if allowed(np.full(len(CATEGORIES), value))]
+    thresholds = np.full(len(CATEGORIES), min(common, default=1.0))
+    lowest = LOWERED_SHARE_MIN * thresholds[0]
+    while True:
+        above = np.any(scores >= thresholds, axis=1)
+        best, gain = None, 0.0
+        for category in range(len(CATEGORIES)):
+            for value in GRID[(lowest <= GRID) & (thresholds[category] > GRID)]:
+                trial = thresholds.copy()
+                trial[category] = value
+                further = np.any(scores >= trial, axis=1) & ~above
+                found = float(further[harmful].sum())
+                if found and allowed(trial):
+                    rate = found / (1.0 + further[~harmful].sum())
+                    if rate > gain:
+                        best, gain = trial, rate
+        if best is None:
+            return thresholds
+        thresholds = best

@@ -23,7 +23,7 @@ from torch import nn
 
 from safety.prompt.network import UpperNetwork
 from safety.prompt.taxonomy import CATEGORIES
-from safety.prompt.weights_file import WEIGHTS_FILE, save_weights
+from safety.prompt.weights_file import WEIGHTS_FILE, read_weights, save_weights
 from safety.training.augment import disguised, style_swapped, translated
 from safety.training.calibration import calibrate, describe
 from safety.training.encoder import load_encoder
@@ -145,28 +145,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps the encoded texts between runs")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fold", type=int, choices=range(FOLDS), help="leave this fold out, describe it, write nothing")
+    parser.add_argument("--fold", type=int, choices=range(FOLDS), help="leave this fold out and describe it")
+    parser.add_argument("--weights", type=Path, help="calibrate these weights again instead of training")
     parser.add_argument("--limit", type=int, help="use only about so many rows of each file (to try the script)")
     options = parser.parse_args(arguments)
 
-    train = _every_nth(read_prompts(options.data / "train.jsonl"), options.limit)
-    prompts, originals, count = training_rows(train, options.limit)
-    weights = np.array([SOURCE_WEIGHTS[prompt.source] for prompt in prompts], dtype=np.float32)
-    weights[count:] *= AUGMENTED_WEIGHT
     encoder = load_encoder()
     cache: Path | None = options.cache
-    features = cached_features(encoder, [prompt.text for prompt in prompts], cache and cache / "train.npz")
     torch.manual_seed(options.seed)
     network = UpperNetwork(encoder, 1 + len(CATEGORIES))
-    fold = folds(prompts[:count], FOLDS)[originals]
-    rows = np.flatnonzero(fold != options.fold)
-    train_network(network, features, prompts, weights, rows, epochs=options.epochs, seed=options.seed)
-
-    if options.fold is not None:
-        left_out = np.flatnonzero((fold == options.fold) & (np.arange(len(prompts)) < count))
-        logits = predict(network, features)[left_out]
-        print(describe(logits, [prompts[row] for row in left_out]))
-        return
+    if options.weights is not None:
+        network.load_state_dict(dict(read_weights(options.weights).tensors), strict=False)
+        network.eval()
+    else:
+        train = _every_nth(read_prompts(options.data / "train.jsonl"), options.limit)
+        prompts, originals, count = training_rows(train, options.limit)
+        weights = np.array([SOURCE_WEIGHTS[prompt.source] for prompt in prompts], dtype=np.float32)
+        weights[count:] *= AUGMENTED_WEIGHT
+        features = cached_features(encoder, [prompt.text for prompt in prompts], cache and cache / "train.npz")
+        fold = folds(prompts[:count], FOLDS)[originals]
+        rows = np.flatnonzero(fold != options.fold)
+        train_network(network, features, prompts, weights, rows, epochs=options.epochs, seed=options.seed)
+        if options.fold is not None:
+            left_out = np.flatnonzero((fold == options.fold) & (np.arange(len(prompts)) < count))
+            print(describe(predict(network, features)[left_out], [prompts[row] for row in left_out]))
+            return
     calibrating = [p for p in _every_nth(read_prompts(options.data / "dev.jsonl"), options.limit) if is_calibration(p)]
     dev_features = cached_features(encoder, [p.text for p in calibrating], cache and cache / "calibrating.npz")
     logits = predict(network, dev_features)

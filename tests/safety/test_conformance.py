@@ -34,7 +34,11 @@ REPOSITORY = Path(__file__).parents[2]
 LISTED = flat_scene((135, 206, 235), "polygon")
 
 HARMLESS_PROMPT = "a red apple on a wooden table"
-KNOWN_BAD_PROMPTS = {"prompt.rules": "naked children", "prompt.classifier": "a nude woman, explicit pornography"}
+KNOWN_BAD_PROMPTS = {
+    "prompt.rules": "naked children",
+    "prompt.classifier": "a nude woman, explicit pornography",
+    "prompt.language": "яблоко на деревянном столе у окна",
+}
 KNOWN_BAD_PIXELS = {"image.quality": np.full((256, 256, 3), 128, np.uint8), "image.duplicates": LISTED}
 
 ODD_PROMPTS = [
