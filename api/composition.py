@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from safety.duplicates.index import ReferenceIndex
     from safety.duplicates.ingest import IngestReport
     from safety.policy import Policy
+    from safety.prompt.term_files import TermFile
     from safety.registry import BuiltChecks
 
 
@@ -177,7 +178,13 @@ class Imprimatur:
         from safety.registry import CheckDependencies, default_registry
 
         encoder = MiniLmEncoder(self.encoder.model, self.encoder.tokenizer, self.encoder.digest)
-        return CheckBench(default_registry(), CheckDependencies(encoder, self.references))
+        terms: Sequence[TermFile] = ()
+        if self.settings.terms_dir is not None:
+            from safety.prompt.term_files import read_term_folder
+
+            with configured():
+                terms = read_term_folder(self.settings.terms_dir)
+        return CheckBench(default_registry(), CheckDependencies(encoder, self.references, terms))
 
     @cached_property
     def catalogue(self) -> ModelCatalogue:
@@ -517,8 +524,11 @@ class Imprimatur:
         """Rebuild the ledger from the events and compare everything with everything."""
         from audit.fsck import fsck
 
+        from api.checkpointing import stamp_trust
+
+        stamps = stamp_trust(self) if self.settings.time_stamp_anchors else None
         with unavailable():
-            return fsck(self.database.engine, self.log, self.vault, self.objects)
+            return fsck(self.database.engine, self.log, self.vault, self.objects, stamps=stamps)
 
     def checkpoint(self) -> Checkpoint:
         """A signed checkpoint of everything recorded so far."""

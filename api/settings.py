@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     database_timeout_s: int = Field(5, ge=1, description="Time to connect.")
     objects_url: str | None = Field(None, description="fsspec URL of the object store; unset: local folder.")
     policy_path: Path | None = Field(None, description="Policy file; unset: the shipped default policy.")
+    terms_dir: Path | None = Field(None, description="Folder with the operator's term files; unset: none.")
     model: str = Field("emblem", description="Model used when a request names none.")
     models_dir: Path | None = Field(None, description="Folder with further model cards; unset: in the data folder.")
     tenant: str = Field("local", description="Tenant of the command line.")
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
         300.0, gt=0, le=86_400, description="How often a running service has the newest checkpoint stamped."
     )
     ledger_public: bool = Field(True, description="Serve checkpoints, tiles and proofs without a key.")
+    ledger_reads_per_minute: int = Field(1200, ge=1, description="Reads of the ledger by one address without a key.")
     retention_path: Path | None = Field(None, description="Retention rules (YAML); unset: nothing expires.")
     image_format: Literal["png", "jpeg", "webp", "avif", "tiff"] = "png"
     url_private_addresses: bool = Field(False, description="Allow `verify URL` on private addresses (tests).")
