@@ -132,7 +132,11 @@ class Credentials:
         record = self._records.get(due.record_id)
         if record.state != "released":
             raise NotFoundError("its image was not released")
-        signed, reference, media_type = self._results().released_file(record)
+        signed, media_type = self._results().released_file(record)
+        found = self._repository.get(due.manifest_id)
+        assert found is not None, "its row is locked by this transaction"
+        before = found[1]
+        reference = ObjectReference(before.store_sha256, before.subject_id, before.store_size, MANIFEST_ROLE)
         image_format = media_type.removeprefix("image/")
         publisher, now = self._publisher(), self._clock()
         store = publisher.update(signed, image_format, stamp=True, when=now)

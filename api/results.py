@@ -85,10 +85,10 @@ class Results:
         fields = self._released(self._own(record_id, caller)).fields()
         return self._object(fields), str(fields["media_type"])
 
-    def released_file(self, record: Record) -> tuple[bytes, ObjectReference, str]:
-        """The released file, where it lies, and its media type; raises `NotFoundError` if not released, or erased."""
+    def released_file(self, record: Record) -> tuple[bytes, str]:
+        """The released file and its media type; raises `NotFoundError` if it was not released, or was erased."""
         fields = self._released(record).fields()
-        return self._object(fields), ObjectReference(**fields["objects"][0]), str(fields["media_type"])  # type: ignore[arg-type,index]
+        return self._object(fields), str(fields["media_type"])
 
     def fingerprint(self, record: Record) -> Fingerprint:
         """The fingerprint of a released record's pixels."""

@@ -152,5 +152,8 @@ def _post(url: str, body: bytes, timeout_s: float) -> bytes:
     try:
         with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
             return bytes(answer.read(1 << 20))
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise TimeStampError(f"{url} answers with status {error.code}") from error
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise TimeStampError(f"{url} does not answer ({error})") from error
