@@ -178,7 +178,7 @@ class Imprimatur:
         from safety.registry import CheckDependencies, default_registry
 
         encoder = MiniLmEncoder(self.encoder.model, self.encoder.tokenizer, self.encoder.digest)
-        terms: Sequence[TermFile] = ()
+        terms: list[TermFile] = []
         if self.settings.terms_dir is not None:
             from safety.prompt.term_files import read_term_folder
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from api.cli import report
+from api.cli import erasing, report
 from api.cli.output import EXIT_FAILURE, emit, json_option, reports_errors, service
 from api.errors import InvalidInputError
 
@@ -19,6 +20,8 @@ def command() -> None:
 
 
 command.add_command(report.command, "report")
+for _command in (erasing.erase, erasing.hold, erasing.retention):
+    command.add_command(_command)
 
 
 @command.command()
@@ -168,11 +171,19 @@ def fsck(as_json: bool) -> None:
     """Rebuild the ledger from the events, compare everything, name what differs."""
     with service() as opened:
         report = opened.fsck()
-    document = {"ok": report.ok, "events": report.events, "differences": list(report.differences)}
+    document = {
+        "ok": report.ok,
+        "events": report.events,
+        "waiting": report.waiting,
+        "differences": list(report.differences),
+        "not_checked": list(report.not_checked),
+    }
     if as_json:
         emit(document)
     else:
         click.echo(f"{report.events} events: {'no difference' if report.ok else 'DIFFERENCES'}")
+        for reason in report.not_checked:
+            click.echo(f"  not checked: {reason}")
         for difference in report.differences:
             click.echo(f"  {difference}")
     if not report.ok:
@@ -180,15 +191,103 @@ def fsck(as_json: bool) -> None:
 
 
 @command.command()
+@click.option("--stamp", is_flag=True, help="Have it stamped by the time-stamp authority (RFC 3161).")
 @json_option
 @reports_errors
-def checkpoint(as_json: bool) -> None:
+def checkpoint(stamp: bool, as_json: bool) -> None:
     """Sign and print a checkpoint of everything recorded so far."""
     with service() as opened:
-        signed = opened.checkpoint()
+        stamped = opened.checkpointing.stamped() if stamp else None
+        signed = stamped.checkpoint if stamped else opened.checkpoint()
         key = str(opened.log.public_key)
     if as_json:
-        emit({"size": signed.size, "root": signed.root.hex(), "note": signed.note, "log_key": key})
+        document = {"size": signed.size, "root": signed.root.hex(), "note": signed.note, "log_key": key}
+        if stamped is not None:
+            document |= {
+                "stamped_at": stamped.time.isoformat(),
+                "authority": stamped.authority,
+                "stamp": base64.b64encode(stamped.response).decode(),
+            }
+        emit(document)
+        return
+    click.echo(signed.note, nl=False)
+    click.echo(f"log key: {key}", err=True)
+    if stamped is not None:
+        click.echo(f"stamped {stamped.time.isoformat()} by {stamped.authority}", err=True)
+
+
+@command.command()
+@click.argument("old_size", metavar="OLD", type=click.IntRange(min=0))
+@click.argument("new_size", metavar="[NEW]", type=click.IntRange(min=0), required=False)
+@json_option
+@reports_errors
+def consistency(old_size: int, new_size: int | None, as_json: bool) -> None:
+    """Prove that the ledger of NEW leaves (the newest checkpoint) extends that of its first OLD leaves."""
+    from audit.errors import LedgerError, UnknownEventError
+
+    with service() as opened:
+        newest = opened.checkpoint()
+        size = newest.size if new_size is None else new_size
+        try:
+            proof = opened.log.consistency(old_size, size)
+            roots = [opened.log.root(one) for one in (old_size, size)]
+        except (LedgerError, UnknownEventError) as error:
+            raise InvalidInputError(str(error)) from error
+    document = {
+        "from": old_size,
+        "to": size,
+        "old_root": base64.b64encode(roots[0]).decode(),
+        "new_root": base64.b64encode(roots[1]).decode(),
+        "proof": [base64.b64encode(entry).decode() for entry in proof],
+        "checkpoint": newest.note if size == newest.size else None,
+    }
+    if as_json:
+        emit(document)
+        return
+    click.echo(f"{old_size} leaves, root {document['old_root']}")
+    click.echo(f"{size} leaves, root {document['new_root']}")
+    for entry in proof:
+        click.echo(f"  {base64.b64encode(entry).decode()}")
+
+
+@command.command(name="check-checkpoint")
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--log-key", required=True, help="The log's public key, had from elsewhere.")
+@click.option("--stamp", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="RFC 3161 response on it.")
+@click.option(
+    "--anchors",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Root certificates of the time-stamp authority (PEM), had from elsewhere.",
+)
+@json_option
+@reports_errors
+def check_checkpoint(path: Path, log_key: str, stamp: Path | None, anchors: Path | None, as_json: bool) -> None:
+    """Check a checkpoint's signature, and a time stamp on it, offline."""
+    from audit.errors import AuditError, LedgerError
+    from audit.ledger import LedgerPublicKey
+    from audit.ledger.checkpoint import verify
+    from audit.stamping import StampTrust
+
+    if (stamp is None) != (anchors is None):
+        raise InvalidInputError("a time stamp is checked with --stamp and --anchors together", parameter="stamp")
+    document: dict[str, Any] = {"file": str(path), "ok": True}
+    try:
+        signed = verify(path.read_bytes().decode("utf-8", "replace"), LedgerPublicKey.parse(log_key))
+        document |= {"origin": signed.origin, "size": signed.size, "root": signed.root.hex()}
+        if stamp is not None and anchors is not None:
+            verified = StampTrust.load(anchors).verify(stamp.read_bytes(), signed)
+            document |= {"stamped_at": verified.time.isoformat(), "authority": verified.authority}
+    except LedgerError as error:
+        document = {"file": str(path), "ok": False, "problem": type(error).__name__, "message": str(error)}
+    except AuditError as error:
+        raise InvalidInputError(str(error)) from error
+    if as_json:
+        emit(document)
+    elif document["ok"]:
+        click.echo(f"{path}: holds; {document['size']} leaves, root {document['root']}")
+        if stamp is not None:
+            click.echo(f"  stamped {document['stamped_at']} by {document['authority']}")
     else:
-        click.echo(signed.note, nl=False)
-        click.echo(f"log key: {key}", err=True)
+        click.echo(f"{path}: does NOT hold: {document['message']}")
+    if not document["ok"]:
+        sys.exit(EXIT_FAILURE)

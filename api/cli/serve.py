@@ -18,8 +18,18 @@ def command(host: str, port: int) -> None:
     with service() as opened:
         import uvicorn
 
+        from api.checkpointing import CheckpointSchedule
         from api.http import create_app
+        from api.stamping import StampSchedule
 
         opened.warm_up()
+        schedule = CheckpointSchedule(opened)
+        schedule.start()
+        stamps = StampSchedule(opened.credentials)
+        stamps.start()
         logging.getLogger("uvicorn").setLevel(logging.INFO)
-        uvicorn.run(create_app(opened), host=host, port=port, log_level="info", server_header=False)
+        try:
+            uvicorn.run(create_app(opened), host=host, port=port, log_level="info", server_header=False)
+        finally:
+            stamps.close()
+            schedule.close()

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from api.errors import BusyError, InvalidInputError, NotFoundError, RateLimitedError, ServiceError
 from api.http import moderations, reviews, soft_bindings
 from api.http.body_limit import BodyLimit
+from api.http.ledger import router as ledger
 from api.http.rate_limit import RateLimit
 from api.http.routes import health, router
 
@@ -38,6 +39,8 @@ def create_app(services: Imprimatur) -> FastAPI:
     app.include_router(reviews.router, prefix="/v1")
     app.include_router(moderations.router, prefix="/v1")
     app.include_router(health)
+    app.include_router(ledger)
+    app.state.ledger_reads = RateLimit(services.settings.ledger_reads_per_minute)
     app.state.lookups = RateLimit(services.settings.lookups_per_minute)
     app.include_router(soft_bindings.router, prefix="/v1")
     app.include_router(soft_bindings.router, include_in_schema=False)  # where the specification's paths begin
