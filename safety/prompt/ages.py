@@ -17,10 +17,6 @@ _WORDS = (
 """Two to seventeen in English, French, Spanish, German, Italian and Portuguese, without accents."""
 
 _NUMBER = rf"(?:[1-9]|1[0-7]|{'|'.join(_WORDS)})"
-_YEARS = (
-    r"(?:year|yr|y|jahre?|jahrige?[snrm]?|jaar|ans|an|anos|ano|anni|anno|let|god|goda|лет|год|года|роков|"
-    r"ετων|χρονων|سنوات|سنه|عاما|yas|yasinda|lat)"
-)
 _AGED = r"(?:aged?|ages|age of|agee? de|edad de|eta di|idade de|im alter von|looks|looking|barely|only|just turned)"
 _COUNTED = r"(?:people|men|women|minutes|hours|left|one|way|thing|colou?r)"
 """After a number these say that it is no age: "only 2 men"."""
@@ -28,7 +24,8 @@ _COUNTED = r"(?:people|men|women|minutes|hours|left|one|way|thing|colou?r)"
 _PATTERNS = (
     rf" {_NUMBER} (?:years?|yrs?|y)(?: of age| olds?| o) ",
     rf" {_NUMBER} (?:yo|yos|y o|an old) ",
-    r" (?:[1-9]|1[0-7])(?:yo|yrs?|y|jahrige?[snrm]?) ",
+    r" (?:[1-9]|1[0-7])(?:yo|yrs?|y) ",
+    rf" {_NUMBER} ?jahrige?[snrm]? ",
     rf" {_AGED} (?:of |de )?{_NUMBER}(?! \d| {_COUNTED}) ",
     rf" {_NUMBER} (?:ans|anos|anni|jahre?|лет|года|ετων|χρονων|سنوات|سنه|عاما|yasinda|lat) ",
     r" (?:[1-9]|1[0-7]) (?:岁|歳|才|살|세) ",

@@ -28,6 +28,9 @@ _UNSPACED = re.compile(
 
 _SPELLED_NUMBER = re.compile(r"(?<= )(\d)(?: (\d))(?= (?:\D|$))(?<! \d \d \d)")
 _ARABIC_ARTICLE = re.compile(r"(?<= )(?:[وفبكل])?ال(?=[\u0621-\u064a]{3})")
+_TATWEEL = "\u0640"
+"""Stretches an Arabic word, and means nothing."""
+
 _KANA_MARKS = frozenset("\u3099\u309a")
 _PREFIX = "*"
 _REFERENCE = "@"
@@ -76,7 +79,9 @@ def normalise(text: str) -> str:
     text = text.casefold()
     if not text.isascii():
         decomposed = unicodedata.normalize("NFKD", text)
-        text = "".join(c for c in decomposed if c in _KANA_MARKS or unicodedata.category(c) not in ("Mn", "Lm"))
+        text = "".join(
+            c for c in decomposed if c in _KANA_MARKS or not (unicodedata.category(c) == "Mn" or c == _TATWEEL)
+        )
         text = unicodedata.normalize("NFC", text).translate(_FOLDED)
         text = _UNSPACED.sub(r" \1 ", text)
     text = f" {_NOT_WORD.sub(' ', text).strip()} "
