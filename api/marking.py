@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from api.errors import InvalidInputError, NotFoundError
 from api.records import Record, RecordStore
 from audit import keyfiles
+from audit.events import Event, KeyRotated
 from provenance.errors import PayloadError, WatermarkError
 from provenance.fingerprint import Agreement, Fingerprint, compare, fingerprint
 from provenance.region import Region, find_region
@@ -79,11 +80,12 @@ class ServiceKeys:
             found.append(keyfiles.read(self._file(len(found))))
         return found
 
-    def rotate(self) -> int:
-        """Make the next key, which marks from the next start of each process on; its number.
+    def rotate(self, append: Callable[[Event], object]) -> int:
+        """Make the next key, with its event, and return its number; it marks from each process's next start on.
 
         Raises:
             InvalidInputError: the numbers are used up.
+            UnavailableError: the event could not be written; then there is no new key either.
         """
         number = len(self.secrets())
         if number >= MARK_KEYS:
@@ -91,6 +93,13 @@ class ServiceKeys:
                 f"all {MARK_KEYS} key numbers that a mark can name are used; keep the newest", parameter="keys"
             )
         self._read_or_create(number)
+        try:
+            append(
+                Event(None, KeyRotated(purpose="watermark", before=f"number {number - 1}", after=f"number {number}"))
+            )
+        except BaseException:
+            self._file(number).unlink()
+            raise
         return number
 
     def _read_or_create(self, number: int) -> bytes:

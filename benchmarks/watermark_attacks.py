@@ -33,9 +33,10 @@ def squares(files: Sequence[Path], count: int, side: int, *, native: bool) -> li
 
 def illustrations(count: int, side: int) -> list[Pixels]:
     """Flat illustrations: the training scenes of the embedded generator."""
-    from generator.training.scenes import render_scene, sample_scene
+    from generator.training.render import render_scene
+    from generator.training.scenes import sample_scene
 
-    return [render_scene(sample_scene(seed, "held-out"), side)[0] for seed in range(count)]
+    return [render_scene(sample_scene(seed, "held-out"), side) for seed in range(count)]
 
 
 def coded(image_format: str, quality: int) -> Attack:
@@ -104,16 +105,36 @@ def overlay(pixels: Pixels) -> Pixels:
     return np.asarray(image)
 
 
-def cropped(share: float) -> Attack:
-    """The middle `share` of each side."""
+def cropped(share_of_area: float) -> Attack:
+    """A part of the picture with its proportions, anywhere; each picture has a place of its own."""
 
     def attack(pixels: Pixels) -> Pixels:
+        place = np.random.default_rng(int(pixels[::7, ::7].sum()))
         height, width = pixels.shape[:2]
-        rows, columns = round(height * share), round(width * share)
-        top, left = (height - rows) // 2, (width - columns) // 2
+        rows, columns = round(height * share_of_area**0.5), round(width * share_of_area**0.5)
+        top, left = int(place.integers(0, height - rows + 1)), int(place.integers(0, width - columns + 1))
         return np.ascontiguousarray(pixels[top : top + rows, left : left + columns])
 
     return attack
+
+
+def padded(share: float, level: int = 255) -> Attack:
+    """A frame of one grey around it, on each edge a share of the side."""
+
+    def attack(pixels: Pixels) -> Pixels:
+        rows, columns = (round(side * share) for side in pixels.shape[:2])
+        return np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), constant_values=level)
+
+    return attack
+
+
+def collage(pixels: Pixels) -> Pixels:
+    """The picture as the upper left of four, the others plain colours."""
+    height, width = pixels.shape[:2]
+    page = np.empty((2 * height, 2 * width, 3), np.uint8)
+    page[:height, width:], page[height:, :width], page[height:, width:] = (200, 60, 60), (60, 60, 200), (240, 240, 240)
+    page[:height, :width] = pixels
+    return page
 
 
 def rotated(degrees: float) -> Attack:
@@ -128,30 +149,46 @@ def quarter_turn(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels))
 
 
+# What a mark should survive.
 ATTACKS: dict[str, Attack] = {
     "none": lambda pixels: pixels,
-    "JPEG 90": coded("JPEG", 90),
     "JPEG 70": coded("JPEG", 70),
     "JPEG 50": coded("JPEG", 50),
     "WebP 75": coded("WEBP", 75),
     "WebP 60": coded("WEBP", 60),
-    "half size and back": scaled(0.5, 1.0),
-    "half size": scaled(0.5),
-    "third of the size": scaled(1 / 3),
+    "half the size": scaled(0.5),
+    "0.73 of the size": scaled(0.73),
     "twice the size": scaled(2.0),
-    "0.66 of the size, JPEG 70": chained(scaled(0.66), coded("JPEG", 70)),
+    "cropped to 90 % of the area": cropped(0.9),
+    "cropped to 75 % of the area": cropped(0.75),
+    "cropped to 50 % of the area": cropped(0.5),
+    "padded by 20 %": padded(0.2),
+    "rotated by 4°": rotated(4),
+    "rotated by -4°": rotated(-4),
+    "turned by 90°": quarter_turn,
+    "mirrored": mirrored,
+    "blur σ 1": filtered(ImageFilter.GaussianBlur(1)),
+    "noise σ 8": noise(8),
     "brightness +30 %": levels(1.0, 38),
     "brightness -30 %": levels(1.0, -38),
     "contrast +40 %": levels(1.4, 0),
     "contrast -40 %": levels(0.6, 0),
     "grey": grey,
-    "noise σ 8": noise(8),
-    "blur σ 1": filtered(ImageFilter.GaussianBlur(1)),
-    "median 5×5": filtered(ImageFilter.MedianFilter(5)),
-    "mirrored": mirrored,
-    "turned by 90°": quarter_turn,
     "overlay on a fifth": overlay,
-    "cropped by 1 %": cropped(0.99),
-    "cropped to 71 % of a side": cropped(0.71),
-    "rotated by 2°": rotated(2),
+    "screenshot (padded, 0.66, JPEG 70)": chained(padded(0.1, 240), scaled(0.66), coded("JPEG", 70)),
+    "social media (0.7, JPEG 75)": chained(scaled(0.7), coded("JPEG", 75)),
+}
+
+# What a person would do who wants it gone, or who does not care.
+REMOVALS: dict[str, Attack] = {
+    "cropped to 50 %, JPEG 70": chained(cropped(0.5), coded("JPEG", 70)),
+    "cropped to 30 % of the area": cropped(0.3),
+    "a third of the size": scaled(1 / 3),
+    "JPEG 25": coded("JPEG", 25),
+    "median 5×5": filtered(ImageFilter.MedianFilter(5)),
+    "median 9×9": filtered(ImageFilter.MedianFilter(9)),
+    "blur σ 3": filtered(ImageFilter.GaussianBlur(3)),
+    "noise σ 25": noise(25),
+    "rotated by 10°": rotated(10),
+    "one of four in a collage": collage,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ _PAYLOAD_BITS = 64
 
 @click.group()
 def command() -> None:
-    """Embed a laboratory watermark, or detect watermarks.
+    """Embed a laboratory watermark, detect watermarks, change the service's key.
 
     Only the generation flow marks with the service's key. A laboratory mark leads to no record.
     """
@@ -74,7 +75,10 @@ def embed(source: str, output: Path, payload: int, as_json: bool) -> None:
 @json_option
 @reports_errors
 def detect(files: tuple[str, ...], as_json: bool) -> None:
-    """Look for a mark of the service or of the laboratory in each file."""
+    """Look for a mark of the service or of the laboratory in each FILE, or in each picture of a folder.
+
+    The geometry says how the picture lies against the one that was marked: scale, tilt, mirroring, turn.
+    """
     broken = False
     with service() as opened:
         for file in expand(files):
@@ -93,10 +97,23 @@ def detect(files: tuple[str, ...], as_json: bool) -> None:
                         "key": found.kind,
                         "false_positive_rate": found.detection.false_positive_rate,
                         "record_id": found.record.record_id if found.record else None,
+                        "geometry": asdict(found.detection.geometry),
                     }
             emit(document) if as_json else click.echo(_line(document))
     if broken:
         sys.exit(EXIT_FAILURE)
+
+
+@command.command()
+@json_option
+@reports_errors
+def rotate(as_json: bool) -> None:
+    """Make the next service key. It marks from each process's next start on; marks of older keys stay readable."""
+    from api.marking import ServiceKeys
+
+    with service() as opened:
+        number = ServiceKeys(opened.settings.keys_dir).rotate(opened.append)
+    emit({"key_number": number}) if as_json else click.echo(f"key number {number} marks from the next start on")
 
 
 def _line(document: dict[str, Any]) -> str:

@@ -75,7 +75,7 @@ class LatticeMark:
         if not 0 <= payload < 1 << PAYLOAD_BITS:
             raise PayloadError(f"Payload {payload} does not fit into {PAYLOAD_BITS} bits.")
         key, tile = self._keys[0]
-        luma = _luma(np.clip(pixels, HEADROOM_LEVELS, 255 - HEADROOM_LEVELS))
+        luma = grid_luma(np.clip(pixels, HEADROOM_LEVELS, 255 - HEADROOM_LEVELS))
         rows, columns = luma.shape
         pattern = tile.pattern(convolution.encode(message(key.secret, payload)))
         repeated = np.tile(pattern, (-(-rows // TILE), -(-columns // TILE)))[:rows, :columns]
@@ -98,16 +98,10 @@ class LatticeMark:
         grid_scale = min(height, width) / GRID_SIDE
         if min(height, width) < MINIMUM_SIDE_PIXELS:
             return self._nothing(grid_scale)
-        detail = normalised(_luma(_middle(pixels)))
+        detail = normalised(grid_luma(_middle(pixels)))
         spectrum = Spectrum(detail)
         for key, tile, pose, orientation in self._poses(spectrum):
-            folded = np.fft.fft2(_fold(detail, pose))
-            vertical, horizontal = turned(tile, orientation).T
-            values = folded[vertical % TILE, horizontal % TILE]
-            values = values / np.maximum(spectrum.scale_at(turned(tile, orientation), pose), 1e-9)
-            values = values / max(float(np.sqrt(np.mean(np.abs(values) ** 2))), 1e-12)
-            down, across, placed = place(tile, values / np.maximum(1.0, np.abs(values) / 2))
-            soft = tile.soft_values(placed)
+            soft, down, across = soft_values(fold(detail, pose), spectrum, tile, pose, orientation)
             bits = convolution.decode(soft[None])[0]
             payload = checked_payload(key.secret, bits)
             if payload is not None:
@@ -143,7 +137,20 @@ class LatticeMark:
         return Detection(None, False, 0.0, self.false_positive_rate, Geometry(grid_scale), self._keys[0][0].name)
 
 
-def _luma(pixels: Pixels) -> Luma:
+def soft_values(
+    folded: Luma, spectrum: Spectrum, tile: KeyedTile, pose: Pose, orientation: int
+) -> tuple[NDArray[np.float32], int, int]:
+    """Soft code values of the tiles `folded` into one at a pose; the shift down and across in 256ths of a tile."""
+    frequencies = turned(tile, orientation)
+    vertical, horizontal = frequencies.T
+    values = np.fft.fft2(folded)[vertical % TILE, horizontal % TILE]
+    values = values / np.maximum(spectrum.scale_at(frequencies, pose), 1e-9)
+    values = values / max(float(np.sqrt(np.mean(np.abs(values) ** 2))), 1e-12)
+    down, across, placed = place(tile, values / np.maximum(1.0, np.abs(values) / 2))
+    return tile.soft_values(placed), down, across
+
+
+def grid_luma(pixels: Pixels) -> Luma:
     """ITU-R BT.601 luma (what JPEG and WebP code) with a shorter side of 512; float32."""
     luma = Image.fromarray(pixels).convert("L")
     factor = GRID_SIDE / min(luma.size)
@@ -161,7 +168,7 @@ def _middle(pixels: Pixels) -> Pixels:
     return pixels[top : top + longest, left : left + longest]
 
 
-def _fold(detail: Luma, pose: Pose) -> Luma:
+def fold(detail: Luma, pose: Pose) -> Luma:
     """The picture turned and scaled back, all its tiles summed into one (81, 81)."""
     period, angle = pose
     scale = period / TILE
