@@ -11,7 +11,7 @@ from PIL import Image
 
 from provenance.pixels import Pixels, require_pixels
 
-AGREES_FROM: Final = 0.6  # correlation of detail; other pictures measured below 0.4 (benchmarks/fingerprint.py)
+AGREES_FROM: Final = 0.6  # correlation of detail; other pictures stay below 0.5 (benchmarks/fingerprint.py)
 _SIDE: Final = 256  # pixels of the whole picture's shorter side when compared
 _SMALLEST_SIDE: Final = 48  # of a part, on that scale
 _FINE, _COARSE = 1.0, 12.0  # standard deviations of the band of detail that is compared
@@ -36,13 +36,13 @@ class Region:
     share: float = 1.0
 
 
-def find_region(part: Pixels, whole: Pixels, scale: float) -> Region | None:
+def find_region(part: Pixels, whole: Pixels, scale: float, least: float = AGREES_FROM) -> Region | None:
     """Where `part` lies in `whole`, both uint8 RGB and turned alike; None where it is too small, plain, or not there.
 
-    `scale`: pixels of the part that one pixel of the whole measures. A part that is larger than the whole on both
-    sides (padding, a page around it) is searched for the whole instead, which must fill half of it. Normalised
-    cross-correlation of band-passed luma (J. P. Lewis, "Fast normalized cross-correlation", 1995). Raises
-    `PixelsError`.
+    `scale`: pixels of the part that one pixel of the whole measures. `least`: correlation that counts as found. A part
+    that is larger than the whole on both sides (padding, a page around it) is searched for the whole instead, which
+    must fill half of it. Normalised cross-correlation of band-passed luma (J. P. Lewis, "Fast normalized
+    cross-correlation", 1995). Raises `PixelsError`.
     """
     factor = _SIDE / min(require_pixels(whole).shape[:2])
     wide = _detail(whole, factor)
@@ -50,10 +50,10 @@ def find_region(part: Pixels, whole: Pixels, scale: float) -> Region | None:
     larger = [a >= b for a, b in zip(narrow.shape, wide.shape, strict=True)]
     if all(larger):
         share = wide.size / narrow.size
-        found = _best(wide, narrow) if share >= _LEAST_SHARE else None
+        found = _best(wide, narrow, least) if share >= _LEAST_SHARE else None
         return found and Region(0.0, 0.0, 1.0, 1.0, found[2], share)
     rows, columns = (min(a, b) for a, b in zip(narrow.shape, wide.shape, strict=True))
-    found = _best(narrow[:rows, :columns], wide)
+    found = _best(narrow[:rows, :columns], wide, least)
     if found is None:
         return None
     top, left, correlation = found
@@ -71,8 +71,8 @@ def _detail(pixels: Pixels, factor: float) -> Plane:
     return band
 
 
-def _best(template: Plane, field: Plane) -> tuple[int, int, float] | None:
-    """Row, column and correlation of the best place of `template` in `field`; None below `AGREES_FROM`."""
+def _best(template: Plane, field: Plane, least: float) -> tuple[int, int, float] | None:
+    """Row, column and correlation of the best place of `template` in `field`; None below `least`."""
     from scipy import signal
 
     if min(template.shape) < _SMALLEST_SIDE:
@@ -87,7 +87,7 @@ def _best(template: Plane, field: Plane) -> tuple[int, int, float] | None:
     correlation = products / np.maximum(spread, 1e-6)
     row, column = np.unravel_index(int(correlation.argmax()), correlation.shape)
     highest = float(correlation[row, column])
-    return (int(row), int(column), highest) if highest >= AGREES_FROM else None
+    return (int(row), int(column), highest) if highest >= least else None
 
 
 def _box_sums(plane: Plane, shape: tuple[int, ...]) -> NDArray[np.float64]:
