@@ -16,7 +16,7 @@ _EMBLEM = {
     "variation": "EmblemVariationPipeline",
     "upscale": "EmblemUpscalePipeline",
 }
-"""Our own classes, in `generator.emblem.pipeline`."""
+"""Our own classes, in `generator.emblem`."""
 
 _SPECIFIC: dict[str, tuple[str, ...]] = {
     "FluxFillPipeline": ("inpaint", "outpaint"),
@@ -64,9 +64,7 @@ def pipeline_class(base: str, task: str, card: ModelCard) -> Any:
     if named is not None:
         return diffusers_class(named)
     if base in _EMBLEM.values():
-        from generator.emblem import pipeline
-
-        return getattr(pipeline, _EMBLEM[task])
+        return _emblem_class(_EMBLEM[task])
     found = _automatic(base, task)
     if found is None:
         raise UnsupportedRequestError("task", task, f"a task that {base} has a pipeline for: {', '.join(tasks(base))}")
@@ -76,9 +74,7 @@ def pipeline_class(base: str, task: str, card: ModelCard) -> Any:
 def base_class(base: str) -> Any:
     """The class that `model_index.json` names. Raises ModelLoadError."""
     if base in _EMBLEM.values():
-        from generator.emblem import pipeline
-
-        return getattr(pipeline, base)
+        return _emblem_class(base)
     return diffusers_class(base)
 
 
@@ -110,6 +106,12 @@ def family_defaults(base: str) -> FamilyDefaults:
     """What the makers of the family recommend; Stable Diffusion's for one that is not known here."""
     matching = [name for name in _DEFAULTS if base.startswith(name)]
     return _DEFAULTS[max(matching, key=len)] if matching else _DEFAULTS["StableDiffusion"]
+
+
+def _emblem_class(name: str) -> Any:
+    from generator.emblem import image_pipelines, pipeline
+
+    return getattr(pipeline if hasattr(pipeline, name) else image_pipelines, name)
 
 
 def _automatic(base: str, task: str) -> Any | None:

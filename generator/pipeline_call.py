@@ -24,6 +24,10 @@ def arguments(pipeline: Any, batch: Sequence[Draw], progress: Progress | None) -
 
     request = batch[0].request
     accepted = inspect.signature(type(pipeline).__call__).parameters
+    for parameter in ("prompt", "negative_prompt", "strength"):
+        value = next(filter(None, (getattr(draw.request, parameter) for draw in batch)), None)
+        if value and parameter not in accepted:
+            raise UnsupportedRequestError(parameter, value, f"none for the task {request.task} with this model")
     given: dict[str, Any] = {
         "prompt": [draw.request.prompt for draw in batch],
         "num_inference_steps": request.steps,
@@ -32,8 +36,6 @@ def arguments(pipeline: Any, batch: Sequence[Draw], progress: Progress | None) -
         "output_type": "np",
     }
     if request.negative_prompt is not None:
-        if "negative_prompt" not in accepted:
-            raise UnsupportedRequestError("negative_prompt", request.negative_prompt, "none for this model and task")
         given["negative_prompt"] = [draw.request.negative_prompt for draw in batch]
         if "true_cfg_scale" in accepted:  # FLUX is distilled with its guidance; a negative prompt needs the real one
             given["true_cfg_scale"] = request.guidance

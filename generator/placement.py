@@ -77,7 +77,8 @@ def count_parameters(folder: Path, variant: str | None) -> dict[str, int]:
     """Parameters of each part of a model, from the headers of its safetensors files."""
     counts: dict[str, int] = {}
     for path in folder.rglob("*.safetensors"):
-        if (f".{variant}" in path.name) != (variant is not None):
+        marked = path.name.removesuffix(".safetensors").partition(".")[2].partition("-")[0]
+        if marked != (variant or ""):
             continue
         part = path.relative_to(folder).parts[0]
         counts[part] = counts.get(part, 0) + _parameters(path)

@@ -18,6 +18,7 @@ from generator.errors import (
     GeneratorError,
     QueueClosedError,
     QueueFullError,
+    UnsupportedRequestError,
 )
 from generator.image import GeneratedImage
 from generator.request import ResolvedRequest
@@ -157,7 +158,7 @@ class GenerationQueue:
                 entry.ticket.give(entry.draw.position, image)
         except GenerationCancelledError:
             return  # nobody waits any more
-        except GenerationFailedError as error:
+        except (GenerationFailedError, UnsupportedRequestError) as error:
             if len(batch) == 1:
                 _LOGGER.warning("generation failed: %s", error)
                 batch[0].ticket.fail(error)

@@ -93,9 +93,7 @@ def _clip_config(projection: int = 32) -> CLIPTextConfig:
 
 
 def _t5() -> T5EncoderModel:
-    return T5EncoderModel(
-        T5Config(vocab_size=40, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, decoder_start_token_id=0)
-    )
+    return T5EncoderModel(T5Config(vocab_size=40, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4))
 
 
 def _vae(latents: int = 4, **options: Any) -> AutoencoderKL:
