@@ -2,6 +2,6 @@
 
 from audit.reports.content import Report
 from audit.reports.editions import redact
-from audit.reports.evidence import EvidenceReader, ProvedEvent, Stamp
+from audit.reports.evidence import EvidenceReader, ProvedEvent
 
-__all__ = ["EvidenceReader", "ProvedEvent", "Report", "Stamp", "redact"]
+__all__ = ["EvidenceReader", "ProvedEvent", "Report", "redact"]

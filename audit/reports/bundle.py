@@ -24,10 +24,11 @@ from audit.reports.content import (
     StampStatement,
 )
 from audit.reports.editions import redact
-from audit.reports.evidence import EvidenceReader, ProvedEvent, Stamp
+from audit.reports.evidence import EvidenceReader, ProvedEvent
 from audit.reports.schema import schema_text
 from audit.reports.signing import DocumentSigner, sign_document
 from audit.reports.typesetting import typeset
+from audit.stamping import Stamp
 
 VERIFIER: Final = "verify_bundle.py"
 DATA: Final = "report.json"
@@ -132,7 +133,7 @@ def log_statement(
             checkpoint=_signed(stamp.checkpoint, staging),
             time=stamp.time,
             authority=stamp.authority,
-            path=staging.add(f"checkpoints/{stamp.checkpoint.size}.tsr", stamp.token),
+            path=staging.add(f"checkpoints/{stamp.checkpoint.size}.tsr", stamp.response),
         ),
         consistency=consistency,
         events=len(proved),

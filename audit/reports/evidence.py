@@ -18,28 +18,13 @@ from audit.ledger.checkpoint import Checkpoint, verify
 from audit.ledger.keys import LedgerPublicKey
 from audit.ledger.merkle import consistency_proof, inclusion_proof
 from audit.reader import StoredEvent
+from audit.stamping import Stamp
 from audit.tables import audit_events, ledger_checkpoints, ledger_leaves, ledger_stamps
 
 EVENT_FORMAT = "imprimatur-event/1"
 CONSISTENCY_FORMAT = "imprimatur-consistency/1"
 ROWS_PER_FETCH = 2000
 IDS_PER_QUERY = 5000
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """A third party's time stamp (RFC 3161) on a checkpoint.
-
-    Args:
-        token: the authority's answer, DER.
-        time: when the authority says that it stamped.
-        authority: its name, as the stamp's certificate says.
-    """
-
-    checkpoint: Checkpoint
-    token: bytes
-    time: datetime
-    authority: str
 
 
 @dataclass(frozen=True)
@@ -149,7 +134,7 @@ class EvidenceReader:
             return _newest(connection, self.public_key)
 
     def newest_stamp(self) -> Stamp | None:
-        """The time stamp on the newest checkpoint that a third party stamped.
+        """The time stamp on the newest checkpoint that a third party stamped; it was verified when it was kept.
 
         Raises:
             CheckpointError: that checkpoint is not signed by the log's key.
@@ -165,7 +150,7 @@ class EvidenceReader:
         if row is None:
             return None
         note, response, time, authority = row
-        return Stamp(verify(note, self.public_key), bytes(response), time.astimezone(UTC), authority)
+        return Stamp(verify(note, self.public_key), time.astimezone(UTC), authority, bytes(response))
 
     def mentioning(self, texts: Sequence[str], since: datetime) -> list[StoredEvent]:
         """Events that belong to no record and whose private part holds one of `texts` (ids), since a time."""
