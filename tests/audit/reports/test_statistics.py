@@ -75,7 +75,9 @@ def counted(log: AuditLog, service: Engine) -> Statistics:
             decision=Decision("refuse", "prompt", (Reason("prompt", "sexual_minors", "prompt.rules", "refuse"),)),
         )),
         Event(None, Rejected(flow="generate", error="invalid_prompt", message="m", tenant="acme")),
-        Event(None, Verified(file_commitment="ab" * 32, conclusion="inconclusive", conclusions=("inconclusive",), tenant="acme")),
+        Event(None, Verified(
+            file_commitment="ab" * 32, conclusion="inconclusive", conclusions=("inconclusive",), tenant="acme"
+        )),
         Event(None, LoginFailures(count=9, began="x", ended="y", sources=1)),
     ):  # fmt: skip
         log.append(event)
