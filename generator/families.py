@@ -109,9 +109,13 @@ def family_defaults(base: str) -> FamilyDefaults:
 
 
 def _emblem_class(name: str) -> Any:
-    from generator.emblem import image_pipelines, pipeline
+    from generator.emblem import pipeline
 
-    return getattr(pipeline if hasattr(pipeline, name) else image_pipelines, name)
+    if hasattr(pipeline, name):
+        return getattr(pipeline, name)
+    from generator.emblem import image_pipelines
+
+    return getattr(image_pipelines, name)
 
 
 def _automatic(base: str, task: str) -> Any | None:
