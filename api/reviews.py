@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 LONGEST_REASON_CHARACTERS = 1000
 MOST_LISTED = 500
 _PREFIX = "rev_"
+_REVIEW_ID = re.compile(r"rev_[0-9a-f]{32}")
 _LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE, PostgreSQL's appendix A
 _EXPIRED = "nobody decided in time"
 _LOGGER = logging.getLogger(__name__)
@@ -379,6 +381,8 @@ class ReviewQueue:
     def _own(self, review_id: str, caller: Caller) -> Review:
         """An item of the caller's tenant. What is overdue is refused before anybody sees it."""
         caller.require(Role.REVIEW)
+        if not _REVIEW_ID.fullmatch(review_id):  # also keeps out what PostgreSQL's text cannot hold
+            raise NotFoundError("no such review")
         self.expire()
         with unavailable(), self._services.database.engine.connect() as connection:
             row = connection.execute(select(reviews).where(reviews.c.review_id == review_id)).first()

@@ -183,8 +183,10 @@ def default_registry() -> CheckRegistry:
     from safety.image.quality import THRESHOLD as QUALITY_AT
     from safety.image.quality import QualityCheck
     from safety.prompt.classifier import DECLARATION as CLASSIFIER
-    from safety.prompt.language import DECLARATION as LANGUAGE
+    from safety.prompt.language import DECLARATION as LANGUAGES
     from safety.prompt.language import LanguageCheck
+    from safety.prompt.persons import DECLARATION as PERSONS
+    from safety.prompt.persons import PersonCheck
     from safety.prompt.rules import DECLARATION as RULES
     from safety.prompt.rules import PromptRules
 
@@ -192,7 +194,8 @@ def default_registry() -> CheckRegistry:
         [
             RegisteredPromptCheck(RULES, lambda given, _thresholds: PromptRules.shipped(given.terms)),
             RegisteredPromptCheck(CLASSIFIER, _build_classifier, _classifier_thresholds),
-            RegisteredPromptCheck(LANGUAGE, lambda _dependencies, _thresholds: LanguageCheck()),
+            RegisteredPromptCheck(LANGUAGES, lambda _dependencies, _thresholds: LanguageCheck()),
+            RegisteredPromptCheck(PERSONS, lambda _dependencies, _thresholds: PersonCheck()),
             RegisteredImageCheck(
                 QUALITY,
                 lambda _dependencies, thresholds: QualityCheck(thresholds),

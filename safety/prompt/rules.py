@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from safety.checks import CheckDeclaration, Stage
-from safety.core import MINOR_SIGN, SEXUAL, SEXUAL_MINORS
+from safety.core import MINOR_SIGN, PERSON, SEXUAL, SEXUAL_MINORS
 from safety.errors import CheckConfigurationError
 from safety.findings import Finding, JsonValue, Outcome
 from safety.prompt.ages import names_age_below_18
@@ -20,7 +20,7 @@ DECLARATION = CheckDeclaration(
     id="prompt.rules",
     version="2",
     stage=Stage.PROMPT,
-    categories=tuple(category.name for category in TAXONOMY if category.name != LANGUAGE_CATEGORY),
+    categories=tuple(category.name for category in TAXONOMY if category.name not in (LANGUAGE_CATEGORY, PERSON)),
     summary="Terms with context in data files, as whole words, after the canonicaliser; sexual terms beside a minor.",
     measured_on="dev prompts of OVERT, I2P, ImageReward and T2I-CompBench, per source, with evasions",
     measured_in="benchmarks/results/prompt_safety.md",

@@ -13,7 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
+import openai
 import pytest
 from PIL import Image
 from sqlalchemy import create_engine, make_url, text
@@ -37,6 +39,7 @@ from audit import receipt as receipts
 from audit.records import ObjectReference, VaultReference
 from generator.request import GenerationRequest
 from safety.policy import DecisionOutcome
+from tests.api.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUSE = """
@@ -389,7 +392,7 @@ class TestAKilledReviewersProcess:
         self, services: Imprimatur, order: Order, reviewer: Caller, killing: None
     ) -> None:
         held, review_id = _held(services, order)
-        _kill_while_approving(services, review_id, "sign")
+        _kill_while_approving(services, review_id, "publisher.sign")
         assert _kinds(services, held.record_id) == ["received", "held"]
         assert services.reviews.approve(review_id, reviewer, reason="ours")["state"] == "approved"
 
@@ -397,7 +400,7 @@ class TestAKilledReviewersProcess:
         self, services: Imprimatur, reviewer: Caller, killing: None
     ) -> None:
         record_id, review_id = _held_prompt(services, _order(services, CHARACTER))
-        _kill_while_approving(services, review_id, "encode")
+        _kill_while_approving(services, review_id, "generation.resume")
         assert services.records.get(record_id).state == "open"
         with pytest.raises(Exception, match="runs already"):
             services.reviews.approve(review_id, reviewer, reason="too early")
@@ -428,11 +431,104 @@ def _kill_while_approving(services: Imprimatur, review_id: str, step: str) -> No
         "from api.settings import Settings\n"
         "services = Imprimatur(Settings())\n"
         "kill = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"services.publisher.{step} = kill\n"
+        f"services.{step} = kill\n"
         f"services.reviews.approve('{review_id}', services.local_caller(), reason='killed')\n"
     )
     child = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert child.returncode == -9, child.stderr
+
+
+@pytest.fixture(scope="module")
+def address(services: Imprimatur) -> Iterator[str]:
+    with serving(services) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(services: Imprimatur, address: str) -> Iterator[openai.OpenAI]:
+    _, key = services.create_key(tenant="acme", name="product", roles=("generate",))
+    with openai.OpenAI(base_url=f"{address}/v1", api_key=key, max_retries=2, timeout=120) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def desk(services: Imprimatur, address: str) -> Iterator[httpx.Client]:
+    """The reviewers of the same tenant."""
+    _, key = services.create_key(tenant="acme", name="desk", roles=("review",))
+    with httpx.Client(base_url=f"{address}/v1", headers={"Authorization": f"Bearer {key}"}, timeout=120) as opened:
+        yield opened
+
+
+class TestOverHttp:
+    def test_a_held_prompt_is_an_error_that_the_client_does_not_retry_and_later_an_image(
+        self, client: openai.OpenAI, desk: httpx.Client
+    ) -> None:
+        with pytest.raises(openai.BadRequestError) as held:
+            client.images.generate(prompt=CHARACTER, extra_body={"seed": 4, "steps": 2})
+        assert held.value.code == "held_for_review"
+        body: Any = held.value.body
+        assert (body["stage"], body["categories"], body["policy"]) == ("prompt", ["character"], "reviewing")
+        assert "score" not in str(body)
+        (item,) = [one for one in desk.get("/reviews").json()["reviews"] if one["record_id"] == body["record_id"]]
+        answer = desk.post(f"/reviews/{item['review_id']}/decision", json={"decision": "approve", "reason": "licensed"})
+        assert answer.json()["state"] == "approved"
+        state = _wait_for_end(client, body["record_id"])
+        assert state["state"] == "released"
+        image = client.get(f"/records/{body['record_id']}/image", cast_to=httpx.Response)
+        assert image.headers["content-type"] == "image/png"
+
+    def test_a_held_image_is_shown_to_the_desk_alone_and_leaves_when_approved(
+        self, client: openai.OpenAI, desk: httpx.Client
+    ) -> None:
+        with pytest.raises(openai.BadRequestError) as held:
+            client.images.generate(prompt=APPLE, size="512x512", extra_body={"seed": 11, "steps": 2})
+        body: Any = held.value.body
+        assert (held.value.code, body["stage"]) == ("held_for_review", "image")
+        review_id = desk.get("/reviews").json()["reviews"][-1]["review_id"]
+        shown = desk.get(f"/reviews/{review_id}").json()
+        assert shown["record_id"] == body["record_id"]
+        assert shown["prompt"]["prompt"] == APPLE
+        picture = desk.get(f"/reviews/{review_id}/image")
+        assert picture.headers["cache-control"] == "no-store"
+        assert _pixels(picture.content).shape == (512, 512, 3)
+        with pytest.raises(openai.PermissionDeniedError):
+            client.get(f"/reviews/{review_id}/image", cast_to=httpx.Response)
+        decided = desk.post(f"/reviews/{review_id}/decision", json={"decision": "approve", "reason": "ours"}).json()
+        assert decided["records"] == [{"record_id": body["record_id"], "state": "released"}]
+        again = desk.post(f"/reviews/{review_id}/decision", json={"decision": "reject", "reason": "no"})
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "review_conflict")
+
+    @pytest.mark.parametrize(
+        ("body", "parameter"),
+        [
+            ({"decision": "maybe", "reason": "x"}, "decision"),
+            ({"decision": "approve"}, "reason"),
+            ({"decision": "approve", "reason": ""}, "reason"),
+            ({"decision": "approve", "reason": "x", "surprise": 1}, "surprise"),
+        ],
+    )
+    def test_a_decision_that_is_none_is_named(self, desk: httpx.Client, body: dict[str, Any], parameter: str) -> None:
+        answer = desk.post("/reviews/rev_x/decision", json=body)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, parameter)
+
+    def test_an_unknown_item_is_not_found(self, desk: httpx.Client) -> None:
+        for path in ("/reviews/rev_x", "/reviews/rev_x/image", "/reviews/rev_%00"):
+            assert desk.get(path).status_code == 404
+
+    def test_the_list_can_be_narrowed(self, desk: httpx.Client) -> None:
+        states = {one["state"] for one in desk.get("/reviews", params={"state": "all"}).json()["reviews"]}
+        assert states <= {"waiting", "approved", "rejected", "expired"}
+        assert len(desk.get("/reviews", params={"state": "all", "limit": 1}).json()["reviews"]) == 1
+        assert desk.get("/reviews", params={"state": "lost"}).status_code == 400
+
+
+def _wait_for_end(client: openai.OpenAI, record_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while True:
+        record: dict[str, Any] = client.get(f"/records/{record_id}", cast_to=httpx.Response).json()
+        if record["state"] != "open" or time.monotonic() > deadline:
+            return record
+        time.sleep(0.05)
 
 
 class TestExpiry:

@@ -38,6 +38,7 @@ KNOWN_BAD_PROMPTS = {
     "prompt.rules": "naked children",
     "prompt.classifier": "a nude woman, explicit pornography",
     "prompt.language": "яблоко на деревянном столе у окна",
+    "prompt.persons": "a woman reading a book",
 }
 KNOWN_BAD_PIXELS = {"image.quality": np.full((256, 256, 3), 128, np.uint8), "image.duplicates": LISTED}
 
@@ -73,7 +74,9 @@ def dependencies(encoder: MiniLmEncoder, index: ReferenceIndex) -> CheckDependen
 
 @pytest.fixture(scope="module")
 def built(dependencies: CheckDependencies) -> BuiltChecks:
-    return build_checks(Policy.default(), dependencies)
+    every_check = "id: every\nversion: 1\ntitle: Every check\nextends: default\n"
+    every_check += "prompt: {required_checks: [prompt.persons]}\n"
+    return build_checks(Policy.from_yaml(every_check), dependencies)
 
 
 def prompt_check(built: BuiltChecks, check_id: str) -> PromptCheck:

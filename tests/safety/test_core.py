@@ -32,3 +32,16 @@ def test_sexual_finding_beside_a_sign_of_a_minor_by_another_check_is_refused(out
 )
 def test_neither_alone_is_for_the_core(findings: list[Finding]) -> None:
     assert core_refusals(findings) == []
+
+
+@pytest.mark.parametrize(("now", "before"), [(SEXUAL, MINOR_SIGN), (MINOR_SIGN, SEXUAL)])
+def test_a_picture_is_judged_together_with_its_prompt(now: str, before: str) -> None:
+    picture, prompt = [found("image.any", now, Outcome.FLAG)], [found("prompt.rules", before, Outcome.FLAG)]
+    assert core_refusals(picture) == []
+    assert core_refusals(picture, prompt) == [(SEXUAL_MINORS, "image.any")]
+
+
+def test_what_the_prompt_alone_had_is_not_found_again_in_a_harmless_picture() -> None:
+    picture = [found("image.any", SEXUAL, Outcome.PASS)]
+    prompt = [found("prompt.rules", MINOR_SIGN, Outcome.FLAG), found("prompt.classifier", SEXUAL, Outcome.FLAG)]
+    assert core_refusals(picture, prompt) == []

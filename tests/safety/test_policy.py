@@ -31,6 +31,7 @@ def found(check: str, category: str, outcome: Outcome, evidence: dict[str, str] 
 
 
 RULES_PASSED = found("prompt.rules", "sexual_minors", Outcome.PASS)
+LANGUAGE_PASSED = found("prompt.language", "language", Outcome.PASS)
 
 
 @pytest.fixture
@@ -136,6 +137,7 @@ def test_a_policy_cannot_name_the_category_that_is_always_refused() -> None:
 def test_sign_of_a_minor_alone_releases() -> None:
     findings = [
         RULES_PASSED,
+        LANGUAGE_PASSED,
         found("prompt.rules", "minor_sign", Outcome.FLAG),
         found("prompt.classifier", "sexual", Outcome.PASS),
     ]
@@ -160,10 +162,10 @@ def test_thresholds_are_those_that_the_policy_names(policy: Policy) -> None:
 def test_shipped_policy_refuses_harm_and_holds_doubtful_rights() -> None:
     policy = Policy.default()
     blocked = found("prompt.classifier", "copyright", Outcome.BLOCK)
-    assert policy.decide(Stage.PROMPT, [RULES_PASSED, blocked]).outcome is DecisionOutcome.REVIEW
+    assert policy.decide(Stage.PROMPT, [RULES_PASSED, LANGUAGE_PASSED, blocked]).outcome is DecisionOutcome.REVIEW
     for category in ("sexual", "violence", "hate", "self_harm"):
         blocked = found("prompt.classifier", category, Outcome.BLOCK)
-        assert policy.decide(Stage.PROMPT, [RULES_PASSED, blocked]).outcome is DecisionOutcome.REFUSE
+        assert policy.decide(Stage.PROMPT, [RULES_PASSED, LANGUAGE_PASSED, blocked]).outcome is DecisionOutcome.REFUSE
 
 
 def test_a_file_that_is_absent_or_no_text_is_a_policy_error(tmp_path: Path) -> None:

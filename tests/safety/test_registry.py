@@ -76,7 +76,7 @@ def test_an_operator_adds_checks_without_changing_the_shipped_registry() -> None
     shipped = CheckRegistry([])
     assert shipped.with_checks(QUALITY).get("image.quality") is QUALITY
     assert shipped.declarations() == ()
-    assert len(default_registry().declarations()) == 5
+    assert len(default_registry().declarations()) == 6
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
