@@ -23,6 +23,8 @@ TIME_STAMPS_URI: Final = "imprimatur:time-stamps"
 MAX_CONTEXTS: Final = 8
 MAX_MANIFEST_MIB: Final = 64  # of a compressed manifest, decompressed
 
+_REMOTE: Final = "must fetch remote manifests from url"  # what the SDK says, under its general error
+
 _contexts = threading.local()
 
 
@@ -68,10 +70,9 @@ def read_raw(
             return RawStore("store", reader.json(), reader.detailed_json(), reader.crjson())
     except c2pa.C2paError.ManifestNotFound:
         return RawStore("none")
-    except c2pa.C2paError.RemoteManifest as error:
-        return RawStore("remote", message=str(error))
     except c2pa.C2paError as error:
-        return RawStore("unreadable", message=str(error))
+        kind: RawKind = "remote" if _REMOTE in str(error) else "unreadable"
+        return RawStore(kind, message=str(error))
 
 
 def _anchors(pem: str, kind: str, uri: str) -> dict[str, str]:

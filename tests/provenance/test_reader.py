@@ -29,7 +29,12 @@ EXPECTED: dict[str, tuple[CredentialState, tuple[Claim, ...], set[str], dict[str
     "CACA": ("valid", EDITED, set(), {}),
     "CAI": ("valid", EDITED, set(), {}),
     "CIE-sig-CA": ("valid", EDITED, set(), {"E-sig-CA.jpg": {"claimSignature.mismatch", "timeStamp.mismatch"}}),
-    "E-clm-CAICAI": ("invalid", EDITED, {"assertion.hashedURI.mismatch", "ingredient.manifest.missing"}, {}),
+    "E-clm-CAICAI": (
+        "invalid",
+        EDITED,
+        {"assertion.hashedURI.mismatch", "ingredient.manifest.missing"},
+        {"CAI.jpg": {"ingredient.manifest.missing"}},
+    ),
     "E-dat-CA": ("invalid", EDITED, {"assertion.dataHash.mismatch"}, {}),
     "E-sig-CA": ("invalid", EDITED, {"claimSignature.mismatch"}, {}),
     "I": ("none", (), set(), {}),
