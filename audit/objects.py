@@ -87,15 +87,18 @@ class ObjectStore:
             )
         return ObjectReference(digest, holder.subject_id, len(data), role)
 
-    def get(self, reference: ObjectReference) -> bytes:
+    def get(self, reference: ObjectReference, holder: SubjectKey | None = None) -> bytes:
         """The plaintext, checked against its digest.
+
+        Args:
+            holder: the key of its subject, where the caller has it already; who reads many objects asks once a subject.
 
         Raises:
             ObjectMissingError: the store has no such object.
             ErasedError: its subject was erased.
             ObjectCorruptError: it does not open, or is not what its digest says.
         """
-        holder = self._vault.key_of(reference.subject_id)
+        holder = holder or self._vault.key_of(reference.subject_id)
         path = self._path(reference.subject_id, reference.sha256)
         try:
             with _storage_errors(f"read object {reference.sha256}"):

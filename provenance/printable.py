@@ -16,6 +16,8 @@ def printable(text: object, limit: int = MAX_CHARACTERS) -> str:
     At most `limit` characters of the original are kept, then `…`. Not an HTML escape: templates do that.
     """
     original = text if isinstance(text, str) else str(text)
+    if len(original) <= limit and original.isascii() and original.isprintable():
+        return original
     shown = "".join(
         f"\\u{{{ord(character):x}}}" if unicodedata.category(character) in _HIDDEN_CATEGORIES else character
         for character in original[:limit]

@@ -18,7 +18,7 @@ from audit.reports.content import CredentialCode, CredentialStatement
 from provenance.tables import credential_manifests
 
 if TYPE_CHECKING:
-    from audit.objects import ObjectStore
+    from api.reports.pictures import StoredObjects
     from audit.reports.bundle import Staging
     from provenance.report import CredentialReport
     from provenance.signer import Signer
@@ -49,7 +49,7 @@ class Certificates:
 class ManifestStores:
     """Manifest stores of records, from the repository."""
 
-    def __init__(self, engine: Engine, objects: ObjectStore, records: Sequence[Record]) -> None:
+    def __init__(self, engine: Engine, objects: StoredObjects, records: Sequence[Record]) -> None:
         columns = credential_manifests.c
         wanted = [record.record_id for record in records]
         query = select(columns.record_id, columns.store_sha256, columns.store_subject, columns.store_size)

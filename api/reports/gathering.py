@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,13 +16,14 @@ from api.reports.administration import CUSTODY_KINDS, UNRELATED_KINDS, concerned
 from api.reports.credentials import Certificates, ManifestStores, credential_statement
 from api.reports.items import ItemSources, ReadEvent, acts_of, build_item, entry_of, events_of
 from api.reports.personal import PersonalData
-from api.reports.pictures import Custody, of_pixels
+from api.reports.pictures import Custody, StoredObjects, of_pixels
 from api.reports.questions import Period
 from api.reports.system import model_statement, system_statement
 from audit.log import time_ordered_id
 from audit.reports import EvidenceReader, ProvedEvent
 from audit.reports.bundle import log_statement
 from audit.reports.content import Examination, Fact, HumanAct, Item, Question, Report, Statistics, TrustStatement
+from audit.reports.evidence import fields_of
 from audit.reports.statistics import RecordFacts, statistics
 from safety.registry import default_registry
 
@@ -64,7 +68,7 @@ class Gatherer:
         of_records = self._reader.of_records(list(ids))
         acts = self._administration(list(ids), of_records)
         stamp = self._reader.newest_stamp()
-        events = [ReadEvent(one, one.event.fields()) for one in self._reader.prove([*of_records, *acts], stamp)]
+        events = [ReadEvent(one, fields_of(one.event)) for one in self._reader.prove([*of_records, *acts], stamp)]
         own, administration = events[: len(of_records)], events[len(of_records) :]
         personal = PersonalData(services.vault, [event.fields for event in events], erasures(administration))
         administration = self._concerning(administration, own, personal)
@@ -108,22 +112,27 @@ class Gatherer:
         by_record: dict[str, list[ReadEvent]] = {}
         for event in own:
             by_record.setdefault(event.proved.event.record_id or "", []).append(event)
+        objects = StoredObjects(services.objects, services.vault)
         sources = ItemSources(
             personal=personal,
-            custody=Custody(services.objects, lambda data: services.decode(data).pixels, self._staging),
+            custody=Custody(objects, lambda data: services.decode(data).pixels, self._staging),
             staging=self._staging,
             read_credential=services.publisher.read,
             certificates=self._certificates,
-            manifests=ManifestStores(services.database.engine, services.objects, self._scope.records),
+            manifests=ManifestStores(services.database.engine, objects, self._scope.records),
             reference=services.references.get,
             reference_picture=services.references.thumbnail,
             model=lambda recorded: model_statement(recorded, services.catalogue),
         )
-        items, acts, seen = [], [], set()
-        for number, record in enumerate(self._scope.records, start=1):
-            related = events_of(record, by_record)
-            item = build_item(number, record, related, sources)
-            items.append(item)
+        records = self._scope.records
+        events = [events_of(record, by_record) for record in records]
+        # Reading objects, making small pictures and validating credentials leave Python's lock most of the time.
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            numbers = range(1, len(records) + 1)
+            items = list(pool.map(build_item, numbers, records, events, itertools.repeat(sources)))
+        acts: list[HumanAct] = []
+        seen: set[str] = set()
+        for item, related in zip(items, events, strict=True):
             for event in related:
                 if event.id not in seen:
                     seen.add(event.id)
@@ -138,7 +147,7 @@ class Gatherer:
             in_period = self._reader.period(period.since, period.until, without_record=True)
             found.update((event.id, event) for event in in_period if event.kind not in UNRELATED_KINDS)
         else:
-            policies = {digest for event in of_records if (digest := _policy_digest(event.fields()))}
+            policies = {digest for event in of_records if (digest := _policy_digest(fields_of(event)))}
             found.update((event.id, event) for event in self._reader.mentioning([*ids, *policies], _EVER))
         if ids:
             until = self._services.clock()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from audit.objects import ObjectStore
     from audit.reports.bundle import Staging
+    from audit.vault import SubjectKey, Vault
 
 SIDE_PIXELS = 320
 QUALITY = 82
@@ -62,6 +63,22 @@ def _encoded(image: Any) -> bytes:
     return out.getvalue()
 
 
+class StoredObjects:
+    """Reads many objects, asking the vault for each subject's key once. Lives as long as one report."""
+
+    def __init__(self, objects: ObjectStore, vault: Vault) -> None:
+        self._objects = objects
+        self._vault = vault
+        self._holders: dict[str, SubjectKey] = {}
+
+    def get(self, reference: ObjectReference) -> bytes:
+        """The plaintext; raises as `ObjectStore.get`."""
+        holder = self._holders.get(reference.subject_id)
+        if holder is None:
+            holder = self._holders[reference.subject_id] = self._vault.key_of(reference.subject_id)
+        return self._objects.get(reference, holder)
+
+
 class Custody:
     """Looks at the stored objects of items, and puts them with small pictures into the bundle.
 
@@ -69,7 +86,7 @@ class Custody:
         decode: the guarded decoder, for what came from outside.
     """
 
-    def __init__(self, objects: ObjectStore, decode: Decode, staging: Staging) -> None:
+    def __init__(self, objects: StoredObjects, decode: Decode, staging: Staging) -> None:
         self._objects = objects
         self._decode = decode
         self._staging = staging

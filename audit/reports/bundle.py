@@ -7,12 +7,11 @@ import json
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any, Final
 
-from audit.canonical import canonical_json
 from audit.errors import ReportError, StorageFullError
 from audit.ledger.checkpoint import Checkpoint
 from audit.reports.content import (
@@ -22,6 +21,7 @@ from audit.reports.content import (
     Report,
     SignedCheckpoint,
     StampStatement,
+    plain,
 )
 from audit.reports.editions import redact
 from audit.reports.evidence import EvidenceReader, ProvedEvent
@@ -165,17 +165,18 @@ def write(
     report = report if edition == "full" else redact(report)
     name = f"imprimatur-report-{report.id}" + ("" if edition == "full" else "-redacted")
     own = dict(_own_files(report, proved, signer, f"{name}.zip"))
-    referenced = sorted(path for path in _paths(json.loads(canonical_json(report))) if staging.has(path))
+    document = plain(report)
+    referenced = sorted(path for path in _paths(document) if staging.has(path))
     listed = [staging.file(path) for path in referenced]
     listed += [
         BundleFile(path=path, sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for path, data in own.items()
     ]
-    report = replace(report, files=tuple(sorted(listed, key=lambda file: file.path)))
-    data = (json.dumps(json.loads(canonical_json(report)), ensure_ascii=False, indent=1) + "\n").encode()
+    document["files"] = plain(sorted(listed, key=lambda file: file.path))
+    data = (json.dumps(document, ensure_ascii=False) + "\n").encode()
     digest = hashlib.sha256(data).hexdigest()
     pictures = {path: staging.read(path) for path in referenced if path.startswith("thumbnails/")}
     said = "none: no certificate to sign with." if signer is None else signer.describe()
-    pdf = typeset(report, data_sha256=digest, signature=said, pictures=pictures, fonts=fonts)
+    pdf = typeset(document, data_sha256=digest, signature=said, pictures=pictures, fonts=fonts)
     if signer is not None:
         pdf = sign_document(pdf, signer, reason=f"Report {report.id}, {edition} edition")
     contents = {DATA: data, DOCUMENT: pdf, **own}

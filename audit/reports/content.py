@@ -6,10 +6,12 @@ file names) are kept here exactly as they were; whoever shows them makes them ha
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from audit.canonical import time_string
 from audit.records import Doc
 
 FORMAT = "imprimatur-report/1"
@@ -442,3 +444,14 @@ class Report:
     redactions: tuple[Redaction, ...] = ()
     limits: tuple[str, ...]
     files: Annotated[tuple[BundleFile, ...], Doc("Every file of the bundle but `report.json` and `report.pdf`.")] = ()
+
+
+def plain(value: Any) -> Any:
+    """A report, or a part of one, as plain JSON: mappings by the fields' names, lists, texts, integers."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, tuple | list):
+        return [plain(one) for one in value]
+    if isinstance(value, datetime):
+        return time_string(value)
+    return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, literal, or_, select
 
 from audit.database import database_errors
+from audit.errors import LedgerCorruptError
 from audit.events import EventId
 from audit.ledger import storage
 from audit.ledger.checkpoint import Checkpoint, verify
@@ -60,7 +61,7 @@ class ProvedEvent:
             "private_salt": self.event.private_salt.hex() if with_private else None,
             "private": self.event.private.decode() if with_private else None,
         }
-        return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+        return (json.dumps(document, ensure_ascii=False) + "\n").encode()
 
 
 class EvidenceReader:
@@ -169,7 +170,7 @@ class EvidenceReader:
             "new_size": new.size,
             "proof": [base64.b64encode(entry).decode() for entry in proof],
         }
-        return (json.dumps(document, indent=1) + "\n").encode()
+        return (json.dumps(document) + "\n").encode()
 
     def _snapshot(self) -> Connection:
         return self._engine.connect().execution_options(isolation_level="REPEATABLE READ")
@@ -184,6 +185,19 @@ class EvidenceReader:
             rows = connection.execution_options(yield_per=ROWS_PER_FETCH).execute(query)
             for row in rows:
                 yield _stored(row)
+
+
+def fields_of(event: StoredEvent) -> dict[str, Any]:
+    """Public and private fields together, without the comparison with the canonical form that `StoredEvent` makes: a
+    report states the bytes themselves beside its words, and the verifier hashes them.
+
+    Raises:
+        LedgerCorruptError: the stored bytes are no event's.
+    """
+    try:
+        return {**json.loads(event.body)["public"], **json.loads(event.private)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise LedgerCorruptError(f"event {event.id} does not read: {error}; run the log check") from error
 
 
 def _newest(connection: Connection, public_key: LedgerPublicKey) -> Checkpoint | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from audit.canonical import decimal_string
 from audit.reader import StoredEvent
 from audit.reports.content import Count, GroupShare, Series, Statistics
+from audit.reports.evidence import fields_of
 
 Step = Literal["hour", "day", "week", "month"]
 
@@ -85,7 +86,7 @@ class _Counter:
         self._stopped: set[str] = set()
 
     def take(self, event: StoredEvent) -> None:
-        fields = event.fields()
+        fields = fields_of(event)
         record = self._records.get(event.record_id or "")
         tenant = str(fields.get("tenant") or "") or (record.tenant if record else "")
         if self._tenant is not None and tenant != self._tenant:

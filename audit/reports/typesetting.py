@@ -16,9 +16,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from audit.canonical import canonical_json
 from audit.errors import ReportError
-from audit.reports.content import Report
 from audit.reports.visible import characters, visible_everywhere
 
 PDF_STANDARDS: Final[list[Literal["a-2a", "ua-1"]]] = [
@@ -32,6 +30,9 @@ TITLES: Final = {
     "policy_incidents": "What policies stopped",
 }
 MAX_PROBES = 4
+MOST_ITEMS_AT_LENGTH = 20
+"""Beyond this, each item is shown in short; `report.json` has all of it, and a report on one request shows all."""
+
 _UNDRAWN = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
 _ESCAPED = re.compile(r"\\u\{([0-9a-f]+)\}")
 _PROBE = b"""
@@ -44,11 +45,17 @@ _PROBE = b"""
 
 
 def typeset(
-    report: Report, *, data_sha256: str, signature: str, pictures: Mapping[str, bytes], fonts: Path | None = None
+    report: Mapping[str, Any],
+    *,
+    data_sha256: str,
+    signature: str,
+    pictures: Mapping[str, bytes],
+    fonts: Path | None = None,
 ) -> bytes:
     """The report as PDF, not yet signed.
 
     Args:
+        report: as plain JSON (`audit.reports.content.plain`).
         data_sha256: of the bundle's `report.json`, hexadecimal; shown on the first page.
         signature: what the first page says of the document's signature.
         pictures: small pictures by their path in the bundle; JPEG or PNG of our own making.
@@ -59,10 +66,9 @@ def typeset(
     """
     import typst
 
-    document: dict[str, Any] = json.loads(canonical_json(report))
-    document |= {"title": TITLES[report.question.kind], "data_sha256": data_sha256, "signature": signature}
     names = {path: f"picture-{number}{Path(path).suffix}" for number, path in enumerate(pictures)}
-    _name_pictures(document, names)
+    document = _document(report, names)
+    document |= {"title": TITLES[report["question"]["kind"]], "data_sha256": data_sha256, "signature": signature}
     book = typst.Fonts(font_paths=[fonts] if fonts else [])
     document = visible_everywhere(document, _undrawable(characters(document), book))
     with tempfile.TemporaryDirectory(prefix="imprimatur-report-") as folder:
@@ -78,7 +84,7 @@ def typeset(
                 font_paths=book,
                 sys_inputs={"data": json.dumps(document)},
                 pdf_standards=[*PDF_STANDARDS],
-                timestamp=_whole_second(report.made_at),
+                timestamp=datetime.fromisoformat(report["made_at"]).replace(microsecond=0),
             )
         except typst.TypstError as error:
             raise ReportError(f"the document could not be set: {error.message} {' '.join(error.hints)}") from error
@@ -113,17 +119,22 @@ def _unescaped(text: str) -> str:
     return plain.replace('\\"', '"').replace("\\\\", "\\")
 
 
-def _name_pictures(value: Any, names: Mapping[str, str]) -> None:
-    """Replaces the bundle's paths of pictures by the names that they have beside the template."""
-    if isinstance(value, list):
-        for one in value:
-            _name_pictures(one, names)
-    elif isinstance(value, dict):
-        if "thumbnail" in value:
-            value["thumbnail"] = names.get(value["thumbnail"])
-        for one in value.values():
-            _name_pictures(one, names)
+def _document(report: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """What the template shows: pictures by the names that they have beside it, and many items in short."""
+    is_short = len(report["items"]) > MOST_ITEMS_AT_LENGTH
+    document = {**report, "short": is_short, "files": len(report["files"])}
+    document["items"] = [_item(item, names, is_short=is_short) for item in report["items"]]
+    if (examination := report["examination"]) is not None:
+        document["examination"] = {**examination, "thumbnail": names.get(examination["thumbnail"])}
+    return document
 
 
-def _whole_second(time: datetime) -> datetime:
-    return time.replace(microsecond=0)
+def _item(item: Mapping[str, Any], names: Mapping[str, str], *, is_short: bool) -> dict[str, Any]:
+    verdicts = [verdict for verdict in item["verdicts"] if not is_short or verdict["outcome"] != "pass"]
+    return {
+        **item,
+        "thumbnail": names.get(item["thumbnail"]),
+        "matches": [{**match, "thumbnail": names.get(match["thumbnail"])} for match in item["matches"]],
+        "verdicts": verdicts,
+        "passed": len(item["verdicts"]) - len(verdicts),
+    }

@@ -17,6 +17,7 @@ from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverage
 from pyhanko_certvalidator import ValidationContext
 
 from audit.errors import ReportSigningError
+from audit.reports.content import plain
 from audit.reports.signing import DocumentSigner, sign_document
 from audit.reports.typesetting import typeset
 from tests.audit.reports.conftest import write_certificate
@@ -26,7 +27,7 @@ from tests.timestamp_authority import Fault, TimestampAuthority
 
 @pytest.fixture(scope="module")
 def unsigned(made: Made) -> bytes:
-    return typeset(made.report, data_sha256="ab" * 32, signature="none", pictures={})
+    return typeset(plain(made.report), data_sha256="ab" * 32, signature="none", pictures={})
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pypdf
 import pytest
 
 from audit.errors import ReportError
-from audit.reports.content import Item, PersonalText, Report
+from audit.reports.content import Item, PersonalText, Report, plain
 from audit.reports.typesetting import typeset
 from tests.audit.reports.made import HOSTILE_PROMPT, Made, picture
 
@@ -41,7 +41,7 @@ def text_of(pdf: bytes) -> str:
 
 def set_report(report: Report) -> bytes:
     pictures = {f"thumbnails/{number:05d}.png": picture(number) for number in (1, 2)}
-    return typeset(report, data_sha256="ab" * 32, signature="none", pictures=pictures)
+    return typeset(plain(report), data_sha256="ab" * 32, signature="none", pictures=pictures)
 
 
 def with_prompt(made: Made, prompt: str) -> Report:
@@ -138,13 +138,18 @@ def test_nothing_in_it_runs(pdf: bytes) -> None:
 
 
 def test_pictures_that_are_not_there_are_said_not_to_be(made: Made) -> None:
-    shown = text_of(typeset(made.report, data_sha256="ab" * 32, signature="none", pictures={}))
+    shown = text_of(typeset(plain(made.report), data_sha256="ab" * 32, signature="none", pictures={}))
     assert "no picture" in shown
 
 
 def test_a_picture_that_cannot_be_read_is_named(made: Made) -> None:
     with pytest.raises(ReportError, match="could not be set"):
-        typeset(made.report, data_sha256="ab" * 32, signature="none", pictures={"thumbnails/00001.png": b"no picture"})
+        typeset(
+            plain(made.report),
+            data_sha256="ab" * 32,
+            signature="none",
+            pictures={"thumbnails/00001.png": b"no picture"},
+        )
 
 
 @pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="needs Debian's poppler-utils")
