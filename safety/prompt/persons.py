@@ -34,7 +34,7 @@ class PersonCheck:
     declaration = DECLARATION
 
     def examine(self, prompt: str) -> list[Finding]:
-        """One finding: flag where a word for a person stands, else pass; the evidence names the words."""
+        """One finding: block where a word for a person stands, else pass; the evidence names the words."""
         started = time.perf_counter()
         text = normalise(canonicalise(prompt).text)
         words = sorted({match.strip() for match in _words().findall(_neutral().sub(" ", text))})
@@ -45,7 +45,7 @@ class PersonCheck:
                 category=PERSON,
                 score=1.0 if words else 0.0,
                 threshold=1.0,
-                outcome=Outcome.FLAG if words else Outcome.PASS,
+                outcome=Outcome.BLOCK if words else Outcome.PASS,
                 evidence={"words": words[:20]},
                 elapsed_s=time.perf_counter() - started,
             )

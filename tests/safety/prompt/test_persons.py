@@ -28,7 +28,7 @@ from safety.registry import default_registry
 )
 def test_a_word_for_a_person_is_found_in_whatever_form(prompt: str) -> None:
     (finding,) = PersonCheck().examine(prompt)
-    assert finding.outcome is Outcome.FLAG
+    assert finding.outcome is Outcome.BLOCK
     assert finding.evidence["words"]
 
 
