@@ -50,6 +50,11 @@ class MiniLmEncoder:
     def digest(self) -> str:
         return self._digest
 
+    @property
+    def model(self) -> PreTrainedModel:
+        """The whole model."""
+        return self._model
+
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Word pieces of each text with [CLS] and [SEP], at most `MAX_TOKENS`. Raises `EncoderError`."""
         if not texts:

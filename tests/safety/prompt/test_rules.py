@@ -10,7 +10,6 @@ from safety.prompt.rules import AGE_ID, COMBINATION_ID, PromptRules
 from safety.prompt.term_files import parse_terms
 from safety.training.evasions import EVASIONS
 
-
 HOUSE = """
 version: 1
 updated: 2026-11-22
@@ -90,7 +89,7 @@ def test_evidence_names_rules_and_files_but_holds_no_part_of_the_prompt(rules: P
 
     assert combined.evidence["rules"] == [COMBINATION_ID]
     assert sign.evidence["rules"] == [AGE_ID]
-    assert "minors.yaml@2" in combined.evidence["terms"]
+    assert "minors.yaml@2" in str(combined.evidence["terms"])
     assert combined.evidence["undone"] == ["leet:1"]
 
 

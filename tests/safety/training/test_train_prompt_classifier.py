@@ -4,38 +4,41 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+import torch
 
-from safety.prompt.head import WEIGHTS_FILE, PromptHead
-from safety.training.train_prompt_classifier import Features, disguised, main
-from tests.safety.training.test_calibration import PROMPTS
+from safety.prompt.weights_file import WEIGHTS_FILE, read_weights
+from safety.training.prompt_features import Features
+from safety.training.train_prompt_classifier import main
 
 
 def test_batches_are_padded_and_masked() -> None:
-    features = Features(np.ones((5, 384), np.float16), np.array([0, 2, 5]))
-    states, mask = features.joined(features).batch(np.array([0, 3]))
+    features = Features(np.ones((7, 384), np.float16), np.array([0, 2, 5, 7]))
+    states, mask = features.batch(np.array([0, 1]))
+    assert mask is not None
     assert states.shape == (2, 3, 384)
     assert mask.tolist() == [[True, True, False], [True, True, True]]
     assert float(states[0, 2].sum()) == 0.0
+    assert features.batch(np.array([0, 2]))[1] is None
 
 
-def test_disguised_rows_are_repeatable() -> None:
-    texts, numbers = disguised(PROMPTS, 5)
-    again, _ = disguised(PROMPTS, 5)
-    assert texts == again
-    assert len(texts) == len(numbers)
-    assert 0.05 < len(texts) / len(PROMPTS) < 0.15
-
-
-def test_the_script_trains_saves_and_describes(
+def test_the_script_trains_saves_describes_and_calibrates_again(
     shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--data", str(shared_data / "prompts"), "--output", str(tmp_path), "--epochs", "1"]
-    main([*arguments, "--limit", "300", "--cache", str(tmp_path / "cache")])
-    first = load_file(tmp_path / WEIGHTS_FILE)
-    main([*arguments, "--limit", "300", "--cache", str(tmp_path / "cache")])
-
+    arguments = ["--data", str(shared_data / "prompts"), "--limit", "50", "--epochs", "1"]
+    main([*arguments, "--output", str(tmp_path), "--cache", str(tmp_path / "cache")])
+    trained = read_weights(tmp_path / WEIGHTS_FILE)
     assert "AUC, OVERT unsafe against benign" in capsys.readouterr().out
-    assert len(PromptHead.from_file(tmp_path / WEIGHTS_FILE).digest) == 64
-    second = load_file(tmp_path / WEIGHTS_FILE)
-    assert all(np.array_equal(second[name], first[name]) for name in first), "the same seed gives the same weights"
+    assert any(name.startswith("layers.") for name in trained.tensors)
+
+    main([*arguments, "--output", str(tmp_path / "again"), "--weights", str(tmp_path / WEIGHTS_FILE)])
+    again = read_weights(tmp_path / "again" / WEIGHTS_FILE)
+    assert all(torch.equal(again.tensors[name], tensor) for name, tensor in trained.tensors.items())
+
+
+def test_a_fold_is_described_and_nothing_written(
+    shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(shared_data / "prompts"), "--limit", "50", "--epochs", "1", "--fold", "0"]
+    main([*arguments, "--output", str(tmp_path)])
+    assert "above one threshold" in capsys.readouterr().out
+    assert not (tmp_path / WEIGHTS_FILE).exists()
