@@ -384,6 +384,8 @@ class GenerationFlow:
         findings: list[Finding] = []
         for text in filter(None, (run.request.prompt, run.request.negative_prompt)):
             findings += run_checks(run.checks.prompt, text)
+        if not findings:  # a variation or enlargement without words; checks that run give at least one finding
+            return ()
         self._go_on_or_end(run, "prompt", run.policy.decide(Stage.PROMPT, findings), findings, findings)
         run.observe(Step.PROMPT_EXAMINED)
         return tuple(findings)
