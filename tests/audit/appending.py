@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import create_engine
 
 from audit import AuditLog, LedgerKey, Vault
+from audit.errors import AuditUnavailableError
 from tests.audit.samples import failed
 
 ORIGIN = "log.example/imprimatur"
@@ -37,6 +39,24 @@ def record_for_ever(url: str, key_file: Path, acknowledged: Path) -> None:
         while True:
             event_id, inclusion = log.record(failed())
             file.write(f"{event_id} {inclusion.index}\n")
+
+
+def record_through_faults(url: str, key_file: Path, acknowledged: Path) -> None:
+    """Records events until killed, through typed errors; notes id, index, size and root of each that was recorded.
+
+    Any other error ends the process.
+    """
+    key = LedgerKey.load_or_create(key_file, ORIGIN)
+    log = AuditLog(create_engine(url, pool_pre_ping=True), key, lambda: datetime.now(UTC))
+    with acknowledged.open("a", buffering=1) as file:
+        while True:
+            try:
+                event_id, inclusion = log.record(failed())
+            except AuditUnavailableError:
+                time.sleep(0.05)
+                continue
+            state = inclusion.checkpoint
+            file.write(f"{event_id} {inclusion.index} {state.size} {state.root.hex()}\n")
 
 
 def kill_in_transaction(url: str, key_file: Path, statement: str) -> None:
