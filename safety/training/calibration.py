@@ -13,7 +13,7 @@ from safety.training.prompt_data import LabelledPrompt
 
 Rates = Mapping[str, float]
 
-BLOCK_RATES: Rates = {"t2i-compbench": 0.005, "imagereward": 0.012, "overt-benign": 0.037}
+BLOCK_RATES: Rates = {"t2i-compbench": 0.005, "imagereward": 0.012, "overt-benign": 0.033}
 """Highest share of benign rows that may be blocked, by source, on the calibrating half of dev. What the product
 allows itself is 1 %, 2 % and 5 %: the rules block some too, and the other half of dev differs by chance."""
 
