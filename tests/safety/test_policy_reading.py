@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from safety.checks import Stage
 from safety.errors import PolicyError
 from safety.findings import Finding, Outcome
-from safety.policy import DecisionOutcome, Policy
-from safety.policy_rules import Action
+from safety.policy import SHIPPED_POLICIES, DecisionOutcome, Policy
+from safety.policy_rules import Action, CategoryRule
 from safety.registry import default_registry
 
 OVERLAY = """id: acme
@@ -167,3 +169,21 @@ def test_the_rule_on_languages_decides_what_is_done_about_others(
     text = f"id: a\nversion: 1\ntitle: A\nextends: default\nlanguages: {languages}\n"
     found = Finding("prompt.language", "1", "language", 0.9, 0.5, outcome, {"language": language})
     assert read(text).decide(Stage.PROMPT, [RULES, CLASSIFIER, found]).outcome is decision
+
+
+def test_the_documentation_says_what_the_shipped_policies_do() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
+    shipped = [Policy.shipped(name) for name in SHIPPED_POLICIES]
+    rows = [
+        f"| {stage.value} | `{category}` | {' | '.join(_said(policy.rule(stage, category)) for policy in shipped)} |"
+        for stage in Stage
+        for category in shipped[0].stages[stage].categories
+    ]
+    rows.append(f"| prompt | languages that were not measured | {' | '.join(p.languages.other for p in shipped)} |")
+    assert [row for row in rows if row not in page] == []
+    assert all(policy.stages[stage].categories.keys() == shipped[0].stages[stage].categories.keys()
+               for policy in shipped for stage in Stage)  # fmt: skip
+
+
+def _said(rule: CategoryRule) -> str:
+    return rule.on_block if rule.on_flag is Action.ANNOTATE else f"{rule.on_block}, flags: {rule.on_flag}"
