@@ -10,9 +10,33 @@ anything = st.text(st.characters(exclude_categories=()), max_size=120)
 """Every code point, lone surrogates among them."""
 
 disguised = st.text(
-    st.sampled_from("aAbeilostxzSEX013457@$!|€ .-_*~/\u200b\u202e\u0301\u00e9\u0430\u0435\u03bf\u1d00🅰🇸ﬁ\n"),
+    st.sampled_from(
+        "aAbeilostxzSEX013457@$!|€ .-_*~/#%&;\\=+\u200b\u202e\u0301\u00e9\u0430\u0435\u03bf\u1d00🅰🇸ﬁ🔪🍆🍑👧🏽\n"
+    ),
     max_size=60,
 )
+
+pieces = st.lists(
+    st.sampled_from(
+        [
+            "nu",
+            "de",
+            "por",
+            "n",
+            "na",
+            "ked",
+            "s e x",
+            "n a k e d",
+            "YSBuYWtlZA==",
+            "6e616b6564",
+            "%6e%75",
+            "&#110;",
+            "🍆",
+            "👌",
+        ]
+    ),
+    max_size=12,
+).map(" ".join)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +60,14 @@ disguised = st.text(
         ("nuuuude", "nude", {"stretched"}),
         ("pusssssy", "pussy", {"stretched"}),
         ("ѕ\u200bе\u200bх", "sex", {"invisible", "look-alikes"}),
+        ("n a k e d w o m a n o n a b e d", "naked woman on a bed", {"spelled"}),
+        ("nak ed", "naked", {"torn"}),
+        ("na-ked", "naked", {"torn"}),
+        ("nakedwoman", "naked woman", {"run-together"}),
+        ("n*de", "nude", {"masked"}),
+        ("pooorn seexx", "porn sex", {"stretched"}),
+        ("YSBuYWtlZCB3b21hbg==", "a naked woman", {"encoded"}),
+        ("a 🔪", "a knife", {"emoji"}),
     ],
 )
 def test_disguise_is_undone_and_named(prompt: str, canonical: str, steps: set[str]) -> None:
@@ -58,6 +90,9 @@ def test_disguise_is_undone_and_named(prompt: str, canonical: str, steps: set[st
         "赤いりんご",
         "7yo 12yo 5th 3rd 70mm",
         "wow!!! yes!",
+        "a pen is on the table, the rapist's therapist, an analyst",
+        "pansexual, eyeballs, cockroach, assassin, Essex, cumulus",
+        "C# and F*",
     ],
 )
 def test_honest_text_stays_as_it_is(prompt: str) -> None:
@@ -65,13 +100,13 @@ def test_honest_text_stays_as_it_is(prompt: str) -> None:
 
 
 @settings(max_examples=400)
-@given(anything | disguised)
+@given(anything | disguised | pieces)
 def test_canonical_text_is_canonical(prompt: str) -> None:
     once = canonicalise(prompt).text
     assert canonicalise(once).text == once
 
 
-@given(anything | disguised)
+@given(anything | disguised | pieces)
 def test_every_text_has_a_canonical_form_that_can_be_encoded(prompt: str) -> None:
     canonical = canonicalise(prompt).text
     canonical.encode("utf-8")
