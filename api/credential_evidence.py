@@ -43,7 +43,7 @@ def credential_evidence(
             yield Evidence(
                 "credential",
                 "intact_untrusted",
-                f"the credential is intact, {_signed(report.signer)}, who is not on the trust list",
+                f"the credential is intact, {_signed(report.signer)}, {_why_untrusted(report)}",
                 _ANYONE_CAN_SIGN,
                 details,
                 established,
@@ -118,6 +118,12 @@ def _signed(signer: SignerIdentity | None) -> str:
     return f"signed by {signer.name!r}" if signer else "signer unknown"
 
 
+def _why_untrusted(report: CredentialReport) -> str:
+    if report.certificate_problems:
+        return "whose certificate was not in order"
+    return "who is not on the trust list"
+
+
 def _parts(report: CredentialReport) -> str:
     """Which part failed: the codes, each once, with the plain-language meaning of the first."""
     codes = list(dict.fromkeys(code.code for code in report.failures))
@@ -131,19 +137,12 @@ def _signing_time(report: CredentialReport) -> Iterator[Evidence]:
     signer = report.signer
     if signer is None:
         return
-    if signer.valid_at_signing is False:
+    for problem in report.certificate_problems:
         yield Evidence(
             "credential",
-            "certificate_not_valid",
-            "the signing certificate was not valid at the time of signing",
-            "Nothing shows that the certificate's owner signed.",
-        )
-    if signer.revocation == "revoked":
-        yield Evidence(
-            "credential",
-            "certificate_revoked",
-            "the signing certificate was revoked before signing",
-            "Nothing shows that the certificate's owner signed.",
+            "certificate_not_in_order",
+            f"the signing certificate was not in order ({problem.code}): {problem.explanation.rstrip('.').lower()}",
+            "Nothing in the file has changed; but nothing shows that the certificate's owner signed in its time.",
         )
     if signer.time is not None and not signer.time_is_trusted:
         yield Evidence(

@@ -148,26 +148,32 @@ class VerificationFlow:
         except NotFoundError:
             pass
         if credential.unique_id is not None and credential.state in ("valid", "trusted"):
-            link = self._credential_link(credential)
+            link = self._credential_link(credential, image)
             if link is not None:
                 yield link
         if mark is not None and mark.record is not None:
             comparison = self._services.marking.compare(mark, image.pixels, *results.pixels_of(mark.record))
             yield _Link(mark.record, comparison.agreement.verdict, mark_evidence(mark, comparison))
 
-    def _credential_link(self, credential: CredentialReport) -> _Link | None:
-        """A credential that names a record of ours counts only if it is the very one that we signed."""
+    def _credential_link(self, credential: CredentialReport, image: DecodedImage) -> _Link | None:
+        """A credential that names a record of ours counts only if it is the very one that we signed.
+
+        Anyone can sign a credential with our names in it. The one that is kept decides: only its hashes fit the file
+        that was released.
+        """
         assert credential.unique_id is not None
         try:
             record = self._services.records.get(credential.unique_id)
         except NotFoundError:
             return None
-        issued = self._services.results.credential(record)
-        if issued is None or issued["manifest"] != credential.manifest_label:
-            summary = "the credential names a record of ours, but it is not the credential that was issued with it"
-            return _Link(record, "not_comparable", Evidence("credential", "not_ours", summary))
-        summary = f"the intact credential is the one issued with record {printable(record.record_id)}"
-        return _Link(record, "agrees", Evidence("credential", "ours", summary))
+        kept = self._services.credentials.recover(record)
+        if kept is not None and kept.manifest_store is not None and kept.manifest_id == credential.content_manifest:
+            report = self._services.publisher.read(image.source, image.media_type, manifest_store=kept.manifest_store)
+            if report.state in ("valid", "trusted"):
+                summary = f"the intact credential is the one issued with record {printable(record.record_id)}"
+                return _Link(record, "agrees", Evidence("credential", "ours", summary))
+        summary = "the credential names a record of ours, but it is not the credential that was issued with it"
+        return _Link(record, "not_comparable", Evidence("credential", "not_ours", summary))
 
     def _log(self, report: VerificationReport, image: DecodedImage, caller: Caller, trust_list: str) -> None:
         """The event holds a salted commitment to the file's digest; the salt is thrown away."""

@@ -27,7 +27,7 @@ from provenance.report import (
     ValidationCode,
 )
 from provenance.trust import TrustList
-from provenance.validation_codes import explanation
+from provenance.validation_codes import explanation, is_certificate_matter, is_trust_only
 from provenance.vocabulary import (
     CAPTURE_SOURCE_TERMS,
     GENERATED_SOURCE_TERMS,
@@ -162,7 +162,7 @@ def _report(
     found = ingredients_of(store, detailed)
     generation = mapping(next(iter(_assertions(content, GENERATION_ASSERTION)), None))
     return CredentialReport(
-        state=_STATES.get(str(store.get("validation_state")), "invalid"),
+        state=_state(store, codes),
         signer=_signer(mapping(active.get("signature_info")), codes, _certificate_info(str(label), crjson)),
         title=text(content.get("title")),
         claim_generator=_claim_generator(content),
@@ -178,6 +178,18 @@ def _report(
         unique_id=text(generation.get("unique_id")),
         raw_json=raw_json,
     )
+
+
+def _state(store: Mapping[str, Any], codes: tuple[ValidationCode, ...]) -> CredentialState:
+    """The SDK also calls a file invalid whose certificate has merely expired since: nothing of it has changed."""
+    state = _STATES.get(str(store.get("validation_state")), "invalid")
+    if state != "invalid":
+        return state
+    failures = [code.code for code in codes if code.outcome == "failure" and not is_trust_only(code.code)]
+    is_signed = any(code.code == "claimSignature.validated" and code.outcome == "success" for code in codes)
+    if is_signed and failures and all(is_certificate_matter(code) for code in failures):
+        return "valid"
+    return "invalid"
 
 
 def _content_label(label: str, manifests: Mapping[str, Any], crjson: Mapping[str, Any]) -> str:

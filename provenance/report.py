@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from provenance.validation_codes import is_trust_only
+from provenance.validation_codes import is_certificate_matter, is_trust_only
 
 CredentialState = Literal["none", "invalid", "valid", "trusted"]
 Claim = Literal["declared_ai", "declared_edited", "declared_capture"]
@@ -96,7 +96,8 @@ class CredentialReport:
     """Result of reading a file's credential.
 
     state: `none` (no credential in the file), `invalid` (an integrity check fails, or it cannot be read),
-    `valid` (intact, signer not on the trust list), `trusted` (intact, signer on the trust list, inside validity).
+    `valid` (intact, but the signer is not on the trust list, or the certificate was not in order), `trusted` (intact,
+    signer on the trust list, inside validity).
     claims: what the chain of intact manifests declares; a conclusion only where the state is `trusted`.
     ingredients: every ingredient of every manifest in the store; `tree` holds those that the file leads to, nested.
     trust: the list that was used. trusted_for_tests_only: the trust rests on an anchor that is labelled so.
@@ -128,7 +129,16 @@ class CredentialReport:
     @property
     def failures(self) -> tuple[ValidationCode, ...]:
         """Failed integrity checks of the file's own credential; trust is told by `state`, not here."""
-        return tuple(c for c in self.codes if c.outcome == "failure" and not is_trust_only(c.code))
+        return tuple(
+            c
+            for c in self.codes
+            if c.outcome == "failure" and not is_trust_only(c.code) and not is_certificate_matter(c.code)
+        )
+
+    @property
+    def certificate_problems(self) -> tuple[ValidationCode, ...]:
+        """What was wrong with the certificate when it signed; such a signer counts for nothing."""
+        return tuple(c for c in self.codes if c.outcome == "failure" and is_certificate_matter(c.code))
 
     @property
     def broken_ingredients(self) -> tuple[IngredientReport, ...]:

@@ -42,7 +42,7 @@ def media_type_of(image_format: str) -> str:
 def require_valid(data: bytes, media_type: str, manifest_store: bytes | None = None) -> CredentialReport:
     """The report of what was just signed. Raises `SigningFailedError` unless it is intact."""
     report = read_credential(data, media_type, trust=None, manifest_store=manifest_store)
-    if report.state != "valid":
+    if report.state != "valid" or report.certificate_problems:
         failures = ", ".join(code.code for code in report.codes if code.outcome == "failure") or report.problem
         raise SigningFailedError(
             f"The freshly signed image does not validate (state {report.state}: {failures}); "

@@ -22,6 +22,12 @@ _TRUST_ONLY: Final = frozenset(
 _TRUST_ONLY_PREFIX: Final = "signingCredential.ocsp."
 _REVOKED: Final = "signingCredential.ocsp.revoked"
 
+# Codes about the signer's certificate at the time of signing: nothing in the file need have changed.
+_CERTIFICATE: Final = frozenset(
+    {"signingCredential.expired", "signingCredential.invalid", "claimSignature.outsideValidity"}
+)
+_REVOCATIONS: Final = frozenset({_REVOKED, "signingCredential.revoked"})
+
 _NOT_FAILURES_SUFFIXES: Final = (".match", ".validated", ".insideValidity", ".trusted", ".accessible", ".skipped")
 _NOT_FAILURES: Final = frozenset(
     {
@@ -114,10 +120,17 @@ def is_trust_only(code: str) -> bool:
     return code in _TRUST_ONLY or (code.startswith(_TRUST_ONLY_PREFIX) and code != _REVOKED)
 
 
+def is_certificate_matter(code: str) -> bool:
+    """True where a code says that the certificate was expired, revoked or unfit: the signer counts for nothing then."""
+    return code in _CERTIFICATE or code in _REVOCATIONS
+
+
 def is_integrity_failure(code: str) -> bool:
     """Whether a code that was recorded for an ingredient names a failed integrity check.
 
     Old manifests list codes without saying which of them failed, so a code counts as a failure unless it is
     known not to be one.
     """
-    return not (is_trust_only(code) or code in _NOT_FAILURES or code.endswith(_NOT_FAILURES_SUFFIXES))
+    return not (
+        is_trust_only(code) or code in _CERTIFICATE or code in _NOT_FAILURES or code.endswith(_NOT_FAILURES_SUFFIXES)
+    )

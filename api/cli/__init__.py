@@ -12,6 +12,7 @@ _COMMANDS = {
     "screen": "Examine prompts with the prompt checks.",
     "inspect": "Examine images with all image checks.",
     "references": "The index of listed works: add, list, search, withdraw.",
+    "credentials": "Kept manifests: stamp what was signed without a time stamp.",
     "trust": "Trust lists for verification: show, update, add.",
     "watermark": "Embed a laboratory watermark, or detect watermarks.",
     "audit": "The audit log: records, proofs, receipts, checkpoints, fsck.",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,12 +21,16 @@ from api.generate import ImageResult
 from api.http import create_app
 from api.settings import Settings
 from benchmarks.watermark_attacks import ATTACKS
+from provenance.certificate import earliest_expiry
+from provenance.development_ca import development_signer
 from provenance.encode import thumbnail_jpeg
 from provenance.fingerprint import fingerprint
+from provenance.manifest import definition
+from provenance.sdk_signing import sign
 from provenance.tables import credential_manifests
 from provenance.vocabulary import ISCC_ALGORITHM, WATERMARK_ALGORITHM
 from tests.api.painting import encoded, painting_service, pixels_of, released
-from tests.provenance.pictures import textured
+from tests.provenance.pictures import description, textured
 from tests.timestamp_authority import Fault, TimestampAuthority, is_available
 
 
@@ -60,6 +67,58 @@ def base64_of(value: bytes) -> str:
 def matches(answer: Any) -> dict[str, int]:
     assert answer.status_code == 200, answer.text
     return {match["manifestId"]: match["similarityScore"] for match in answer.json()["matches"]}
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpeg", "webp", "avif", "tiff"])
+def test_every_format_is_released_verified_and_found_again(services: Imprimatur, image_format: str) -> None:
+    image, data = released(services, 36, image_format)
+    document = services.verification.verify(data, services.local_caller()).to_document()
+    assert document["conclusion"] == "issued_here"
+    statuses = {(one["technique"], one["status"]) for one in document["evidence"]}
+    assert {("credential", "ours"), ("credential", "intact_untrusted"), ("watermark", "agrees")} <= statuses
+    assert ("metadata", "digital_source_type") in statuses
+    assert document["record_id"] == image.record_id
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="needs exiftool (Debian: libimage-exiftool-perl)")
+@pytest.mark.parametrize("image_format", ["png", "jpeg", "webp", "avif", "tiff"])
+def test_an_independent_tool_reads_the_disclosure_of_the_file_that_ships(
+    services: Imprimatur, tmp_path: Path, image_format: str
+) -> None:
+    image, data = released(services, 37, image_format)
+    path = tmp_path / f"image.{image_format}"
+    path.write_bytes(data)
+    shown = subprocess.run(["exiftool", "-json", "-G1", path], capture_output=True, check=True)
+    tags = json.loads(shown.stdout)[0]
+    assert tags["XMP-iptcExt:DigitalSourceType"].endswith("/trainedAlgorithmicMedia")
+    assert tags["XMP-dc:Identifier"] == image.record_id
+    label = next(value for name, value in tags.items() if name.upper().endswith(":AIGC"))
+    assert image.record_id in str(label)
+
+
+def test_a_visible_label_is_drawn_declared_and_survives_beside_the_mark(settings: Settings) -> None:
+    with painting_service(settings.model_copy(update={"visible_label": "AI"})) as opened:
+        _, data = released(opened, 38)
+        corner = pixels_of(data)[-60:, -90:].astype(int)
+        plain = textured(38)[-60:, -90:].astype(int)
+        assert np.abs(corner - plain).max() > 60
+        document = opened.verification.verify(data, opened.local_caller()).to_document()
+        assert document["conclusion"] == "issued_here"
+        credential = next(one for one in document["evidence"] if one["status"] == "intact_untrusted")
+        assert "c2pa.addedText" in [action["action"] for action in credential["details"]["actions"]]
+
+
+def test_the_health_tells_of_certificates_that_end(settings: Settings) -> None:
+    clock = {"ahead": timedelta()}
+    with Imprimatur(settings, clock=lambda: utc_now() + clock["ahead"]) as opened:
+        expires = earliest_expiry(opened.publisher.keys.current().certificate_chain_pem)
+        for remaining, status in (
+            (timedelta(days=31), "green"),
+            (timedelta(days=29), "yellow"),
+            (timedelta(days=6), "red"),
+        ):
+            clock["ahead"] = expires - remaining - utc_now()
+            assert opened.health()["parts"]["certificate"]["status"] == status
 
 
 class TestByBinding:
@@ -258,6 +317,23 @@ class TestRecovery:
         conclusion, statuses = _statuses(services, encoded(forged))
         assert conclusion == "conflict"
         assert ("credential", "recovered") not in statuses
+
+    def test_a_strangers_credential_with_our_names_in_it_is_not_ours(
+        self, services: Imprimatur, issued: tuple[ImageResult, bytes], tmp_path: Path
+    ) -> None:
+        """Another picture, signed by somebody else, under our record's id and our manifest's label."""
+        forger = development_signer(tmp_path, utc_now)
+        made = definition(description(unique_id=issued[0].record_id, soft_bindings=()))
+        made["label"] = manifest_id(services, issued[0])
+        forged, _ = sign(encoded(textured(80)), "image/png", made, forger, None)
+        report = services.publisher.read(forged, "image/png")
+        assert (report.manifest_label, report.unique_id) == (made["label"], issued[0].record_id)
+
+        conclusion, statuses = _statuses(services, forged)
+
+        assert conclusion == "inconclusive"
+        assert ("credential", "not_ours") in statuses
+        assert ("credential", "ours") not in statuses
 
     def test_a_credential_moved_to_another_picture_is_broken(
         self, services: Imprimatur, issued: tuple[ImageResult, bytes]

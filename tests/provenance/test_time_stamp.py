@@ -6,10 +6,13 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from provenance import development_ca
+from provenance.certificate import earliest_expiry
 from provenance.credential import SignedImage, sign_credential
 from provenance.errors import SigningFailedError, TimeStampError
 from provenance.reader import read_credential
@@ -173,3 +176,30 @@ def test_a_later_stamp_fails_when_the_authority_is_away(signer: PemSigner, tsa: 
     released = signed(signer, None)
     with tsa.failing(Fault.UNAVAILABLE), pytest.raises(TimeStampError):
         updated_store(released.data, "png", Update("Imprimatur", "0.1.0", now()), signer, TimeStampAuthority(tsa.url))
+
+
+def test_a_certificate_that_ended_since_needs_a_stamp_of_a_listed_authority(
+    signer: PemSigner, tsa: TimestampAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in such a file has changed, so it is never called broken; but without a stamp nobody vouches for it."""
+    monkeypatch.setattr(development_ca, "LEAF_VALIDITY", timedelta(seconds=5))
+    monkeypatch.setattr(development_ca, "RENEW_BEFORE_EXPIRY", timedelta(0))
+    short = development_ca.development_signer(tmp_path, now)
+    root = development_ca.development_root_pem(tmp_path)
+    plain, stamped = signed(short, None), signed(short, TimeStampAuthority(tsa.url))
+    time.sleep(max(0.0, (earliest_expiry(short.certificate_chain_pem) - now()).total_seconds()) + 1.1)
+
+    listed, unlisted = TrustList.of(root, time_stamps_pem=tsa.root.read_text()), TrustList.of(root)
+    states = {
+        "in time, by a listed authority": read_credential(stamped.data, "png", listed),
+        "in time, by an unlisted authority": read_credential(stamped.data, "png", unlisted),
+        "not stamped": read_credential(plain.data, "png", listed),
+    }
+
+    assert [report.state for report in states.values()] == ["trusted", "valid", "valid"]
+    assert not any(report.failures for report in states.values())
+    for name in ("in time, by an unlisted authority", "not stamped"):
+        assert [code.code for code in states[name].certificate_problems] == ["signingCredential.expired"]
+        signer_found = states[name].signer
+        assert signer_found is not None
+        assert signer_found.valid_at_signing is False

@@ -33,6 +33,8 @@ def test_integrity_failures_count(code: str) -> None:
         "claimSignature.validated",
         "assertion.dataHash.match",
         "ingredient.unknownProvenance",
+        "signingCredential.expired",
+        "claimSignature.outsideValidity",
     ],
 )
 def test_trust_and_success_codes_are_no_failure(code: str) -> None:
