@@ -215,7 +215,7 @@ def _signed(checkpoint: Checkpoint, staging: Staging) -> SignedCheckpoint:
 def _paths(value: Any) -> set[str]:
     """Every text that stands where the report names a file of the bundle."""
     found: set[str] = set()
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for name in ("path", "thumbnail", "consistency", "certificates_path"):
             if isinstance(value.get(name), str):
                 found.add(value[name])
