@@ -66,11 +66,17 @@ def canonicalise(text: str) -> CanonicalText:
 
 
 def boldest_reading(text: str) -> str:
-    """`text` with every digit and sign that may stand for a letter read as one, in all words.
+    """`text` with every digit and sign that may stand for a letter read as one, in all tokens that are words then.
 
     Wider than `canonicalise`, which leaves names such as "apollo13" alone; it is examined besides it.
     """
-    return _BOLD_TOKEN.sub(lambda match: match.group().translate(_LEET), text)
+    words = known_words().costs
+
+    def replace(match: re.Match[str]) -> str:
+        plain = match.group().translate(_LEET)
+        return plain if plain.lower() in words else match.group()
+
+    return _BOLD_TOKEN.sub(replace, text)
 
 
 _BOLD_TOKEN = re.compile(r"(?<![A-Za-z0-9@$])(?=[0-9@$!|€]*[A-Za-z])[A-Za-z0-9@$|€!]{3,}(?<=[A-Za-z0-9@$])")
