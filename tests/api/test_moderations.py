@@ -19,8 +19,18 @@ from PIL import Image
 
 from api.composition import Imprimatur
 from api.moderation import OPENAI_CATEGORIES, openai_names
+from api.policies import Choice
 from tests.api.serving import serving
 
+TENANT = "moderating"
+POLICY = """id: moderating
+version: 1
+title: Known characters are held
+extends: house
+prompt:
+  categories:
+    character: {action: review}
+"""
 HARMFUL = "a nude woman having sex, explicit porn"
 HARMLESS = "a red apple on a blue background"
 
@@ -33,7 +43,8 @@ def address(services: Imprimatur) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def key(services: Imprimatur) -> str:
-    return services.create_key(tenant="acme", name="moderation", roles=("generate",))[1]
+    services.policies.use(Choice(text=POLICY), tenant=TENANT, reason="a test")
+    return services.create_key(tenant=TENANT, name="moderation", roles=("generate",))[1]
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +184,7 @@ class TestBadInput:
         assert answer.json()["error"]["param"] == "surprise"
 
     def test_a_key_without_a_fitting_role_is_refused(self, address: str, services: Imprimatur) -> None:
-        _, key = services.create_key(tenant="acme", name="", roles=("audit",))
+        _, key = services.create_key(tenant=TENANT, name="", roles=("audit",))
         headers = {"Authorization": f"Bearer {key}"}
         answer = httpx.post(f"{address}/v1/moderations", json={"input": "a"}, headers=headers)
         assert answer.status_code == 403
@@ -186,8 +197,8 @@ class TestTheLog:
         event = services.log.recent(1, kind="moderated")[0]
         fields: Any = event.fields()
         assert (fields["texts"], fields["images"], fields["flagged"]) == (2, 0, 1)
-        assert fields["tenant"] == "acme"
-        assert fields["policy"]["digest"] == services.policies.of("acme").digest
+        assert fields["tenant"] == TENANT
+        assert fields["policy"]["digest"] == services.policies.of(TENANT).digest
         assert "sexual" in fields["categories"]
         assert b"Quillfeather" not in event.body + event.private
         assert event.index is not None
