@@ -5,7 +5,6 @@ from __future__ import annotations
 from safety.core import LANGUAGE, PERSON
 from safety.taxonomy import TAXONOMY
 
-
 _OF_THEIR_OWN = {PERSON: "`prompt.persons`", LANGUAGE: "`prompt.language`"}
 
 
