@@ -14,6 +14,7 @@ from api.cli.output import EXIT_REFUSED, emit, json_option, reports_errors, serv
 from api.errors import InvalidInputError, OutputNotWrittenError
 
 if TYPE_CHECKING:
+    from api.composition import Imprimatur
     from api.generate import ImageResult
 
 _SIDES = ("left", "top", "right", "bottom")
@@ -122,8 +123,8 @@ def command(
             request,
             opened.local_caller(),
             image_format or opened.settings.image_format,
-            image=opened.read_source(image) if image else None,
-            mask=opened.read_source(mask) if mask else None,
+            image=_read(opened, image, "image"),
+            mask=_read(opened, mask, "mask"),
         )
         with tqdm(desc="generating", unit="step", leave=False, disable=None, file=sys.stderr) as bar:
 
@@ -160,6 +161,17 @@ def command(
         _print(document)
     if result.outcome.value != "release":
         sys.exit(EXIT_REFUSED)
+
+
+def _read(opened: Imprimatur, source: str | None, parameter: str) -> bytes | None:
+    """The bytes of a file or URL; an error names the option."""
+    if source is None:
+        return None
+    try:
+        return opened.read_source(source)
+    except InvalidInputError as error:
+        error.parameter = parameter
+        raise
 
 
 def _task(*, image: object, mask: object, extend: object, scale: object) -> str:

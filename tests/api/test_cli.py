@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,27 @@ class TestGenerate:
         document = _json("generate", "a red apple", "-o", "apple.png", "--count", "2", "--size", "256x256", *QUICK)
         assert document["files"] == ["apple-5.png", "apple-6.png"]
 
+    def test_pictures_and_options_choose_the_task(self, folder: Path, photo: Path) -> None:
+        Image.fromarray(np.pad(np.full((200, 200), 255, np.uint8), ((0, 312), (312, 0)))).save(folder / "mask.png")
+        start = ("--image", "photo.png", "--steps", "2", "--seed", "5")
+        asked: dict[str, tuple[str, ...]] = {
+            "image-to-image": ("generate", "a red apple", "--strength", "0.8"),
+            "inpaint": ("generate", "a red apple", "--mask", "mask.png"),
+            "outpaint": ("generate", "a red apple", "--extend", "left=64,bottom=32"),
+            "upscale": ("generate", "--scale", "2"),
+            "variation": ("generate", "--task", "variation"),
+        }
+        for task, arguments in asked.items():
+            document = _json(*arguments, *start, "-o", f"{task}.png")
+            shown = _json("audit", "show", document["record_id"])
+            assert shown["events"][0]["fields"]["task"] == task
+        with Image.open(folder / "outpaint.png") as extended, Image.open(folder / "upscale.png") as enlarged:
+            assert (extended.size, enlarged.size) == ((576, 544), (1024, 1024))
+
+    @pytest.mark.parametrize("sides", ["left", "up=3", "left=x", "left=1,left=2", "-5", ""])
+    def test_sides_that_are_none_are_wrong_usage(self, photo: Path, sides: str) -> None:
+        assert _run("generate", "a", "--image", "photo.png", f"--extend={sides}").exit_code == 2
+
     def test_a_refusal_exits_with_1_and_writes_no_file(self, folder: Path) -> None:
         document = _json("generate", "nude child in a sexual pose", "-o", "x.png", exit_code=1)
         assert document["error"]["code"] == "moderation_blocked"
@@ -86,6 +108,9 @@ class TestGenerate:
             ["generate", "apple", "--model", "nobody/nothing"],
             ["generate", "apple", "-o", "no-such-folder/x.png"],
             ["generate", "apple", "-o", "x.tga"],
+            ["generate", "apple", "--scheduler", "magic"],
+            ["generate", "apple", "--image", "missing.png"],
+            ["generate", "apple", "--task", "inpaint"],
         ],
     )
     def test_bad_input_exits_with_2_and_says_what_to_do(self, folder: Path, arguments: list[str]) -> None:
@@ -248,10 +273,53 @@ class TestKeysAndModels:
         _json("keys", "revoke", made["key_id"])
         assert _json("keys", "revoke", made["key_id"], exit_code=2)["error"]["code"] == "not_found"
 
-    def test_models_are_listed_with_their_digests(self, folder: Path) -> None:
-        model = json.loads(_run("models", "--json").stdout.splitlines()[0])
+
+class TestModels:
+    @pytest.fixture
+    def tiny(self, folder: Path, services: Imprimatur) -> Iterator[Path]:
+        """A small Stable Diffusion in a folder; what was written of it is removed."""
+        from tests.generator import tiny_models
+
+        yield tiny_models.save("stable-diffusion", folder / "tiny-model")
+        for card in services.settings.model_cards_dir.glob("*.yaml"):
+            card.unlink()
+
+    def test_are_listed_with_their_digests(self, folder: Path) -> None:
+        model = json.loads(_run("models", "list", "--json").stdout.splitlines()[0])
         assert model["model"] == "emblem"
         assert len(model["digest"]) == 64
+        assert "emblem" in _run("models", "list").stdout
+
+    def test_show_prints_the_card(self, folder: Path) -> None:
+        document = _json("models", "show", "emblem")
+        assert document["steps"] > 0
+        assert document["training_data"]
+        assert "inpaint" in _run("models", "show", "emblem").stdout
+        assert _json("models", "show", "nobody/nothing", exit_code=2)["error"]["code"] == "not_found"
+
+    def test_a_folder_is_added_generates_and_is_verified_until_a_file_changes(
+        self, tiny: Path, services: Imprimatur
+    ) -> None:
+        added = _json("models", "add", str(tiny), "--licence", "Apache-2.0", "--id", "tiny")
+        assert added["tasks"][:2] == ["text-to-image", "image-to-image"]
+        assert Path(added["card"]).is_file()
+        event = services.log.recent(1)[0]
+        assert (event.kind, event.fields()["licence"]) == ("model_added", "Apache-2.0")
+        assert _json("models", "verify", "tiny")["ok"] is True
+
+        (tiny / "unet" / "config.json").write_text("{}")
+        document = _json("models", "verify", "tiny", exit_code=3)
+        assert "unet/config.json is altered" in document["problem"]
+        refused = _json("generate", "a dog", "--model", "tiny", "--steps", "1", exit_code=3)
+        assert "altered" in refused["error"]["message"]
+
+    def test_what_cannot_be_added_exits_with_2(self, tiny: Path) -> None:
+        assert _json("models", "add", "nowhere", "--licence", "x", exit_code=2)["error"]["param"] == "source"
+        taken = _json("models", "add", str(tiny), "--licence", "x", "--id", "emblem", exit_code=2)
+        assert taken["error"]["param"] == "id"
+        (tiny / "unet" / "weights.bin").write_bytes(b"pickle")
+        pickled = _json("models", "add", str(tiny), "--licence", "x", exit_code=2)
+        assert "weights.bin" in pickled["error"]["message"]
 
 
 class TestSettings:

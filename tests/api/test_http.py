@@ -142,11 +142,37 @@ class TestImageGeneration:
         with ThreadPoolExecutor(12) as pool:
             answers = list(pool.map(ask, range(12)))
         statuses = [answer.status_code for answer in answers]
-        assert set(statuses) == {200, 429}
-        busy = next(answer for answer in answers if answer.status_code == 429)
+        assert set(statuses) == {200, 503}
+        busy = next(answer for answer in answers if answer.status_code == 503)
         assert int(busy.headers["retry-after"]) > 0
         assert busy.json()["error"]["code"] == "busy"
         assert statuses.count(200) >= services.settings.queue_length
+
+
+class TestDisconnecting:
+    SLOW: dict[str, Any] = {"prompt": PROMPT, "seed": 5, "steps": 100}  # noqa: RUF012
+
+    def test_a_client_that_goes_calls_its_request_off(self, http: httpx.Client, services: Imprimatur) -> None:
+        with pytest.raises(httpx.ReadTimeout):
+            http.post("/v1/images/generations", json=self.SLOW, timeout=1.5)
+        newest = services.records.newest(tenant="acme", limit=1)[0]
+        deadline = time.monotonic() + 30
+        while services.records.get(newest.record_id).state == "open" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert services.records.get(newest.record_id).state == "failed"
+        event = services.log.events(newest.record_id)[-1]
+        assert event.kind == "failed"
+        assert "cancelled by the caller" in str(event.fields()["message"])
+
+    def test_a_client_with_a_key_finds_its_result_when_it_comes_back(self, http: httpx.Client) -> None:
+        body, headers = {**self.SLOW, "steps": 12}, {"Idempotency-Key": "http-gone"}
+        with pytest.raises(httpx.ReadTimeout):
+            http.post("/v1/images/generations", json=body, headers=headers, timeout=0.5)
+        deadline = time.monotonic() + 60
+        while (answer := http.post("/v1/images/generations", json=body, headers=headers)).status_code == 409:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert answer.json()["data"][0]["imprimatur"]["decision"] == "release"
 
 
 class TestKeys:
