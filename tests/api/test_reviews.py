@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import secrets
 import subprocess
@@ -330,6 +331,28 @@ class TestAHeldPrompt:
         assert _kinds(services, record_id)[-2:] == ["review_decided", "refused"]
 
 
+class TestAHeldInput:
+    def test_is_a_picture_of_the_request_that_a_person_must_allow(self, services: Imprimatur, reviewer: Caller) -> None:
+        """The listed work itself comes in, to be changed beyond recognition."""
+        work = (services.settings.data_dir / "works" / "apple.png").read_bytes()
+        request = GenerationRequest(prompt="a green tree", task="image-to-image", seed=3, steps=4, strength=1.0)
+        order = Order(request, services.local_caller(), "png", image=work)
+        with pytest.raises(HeldError) as error:
+            services.generation.run(order)
+        assert (error.value.stage, error.value.categories) == ("input", ("listed_work",))
+        record_id = str(error.value.record_id)
+        review_id = _review_of(services, record_id)
+        assert services.reviews.image(review_id, reviewer) == (work, "image/png")
+
+        outcome = services.reviews.approve(review_id, reviewer, reason="the rights holder asked for it")
+        assert outcome["records"] == [{"record_id": record_id, "state": "released"}]
+        released: Any = services.log.events(record_id)[-1].fields()
+        assert (released["origin"], released["task"]) == ("altered", "image-to-image")
+        assert [one["sha256"] for one in released["inputs"]] == [hashlib.sha256(work).hexdigest()]
+        data, media_type = services.results.image(record_id, services.local_caller())
+        assert services.publisher.read(data, media_type).ingredients
+
+
 class TestReviewers:
     def test_only_the_role_sees_and_decides(self, services: Imprimatur, order: Order, reviewer: Caller) -> None:
         _, review_id = _held(services, order)
@@ -469,7 +492,8 @@ class TestOverHttp:
         body: Any = held.value.body
         assert (body["stage"], body["categories"], body["policy"]) == ("prompt", ["character"], "reviewing")
         assert "score" not in str(body)
-        (item,) = [one for one in desk.get("/reviews").json()["reviews"] if one["record_id"] == body["record_id"]]
+        (item,) = desk.get("/reviews").json()["reviews"]  # one: the client did not ask again
+        assert item["record_id"] == body["record_id"]
         answer = desk.post(f"/reviews/{item['review_id']}/decision", json={"decision": "approve", "reason": "licensed"})
         assert answer.json()["state"] == "approved"
         state = _wait_for_end(client, body["record_id"])
