@@ -15,6 +15,7 @@ from audit.reports.content import (
     CredentialStatement,
     CustodyEntry,
     HumanAct,
+    InputStatement,
     Item,
     Match,
     ModelStatement,
@@ -127,6 +128,15 @@ def build_item(number: int, record: Record, events: Sequence[ReadEvent], sources
         fingerprint=released.get("fingerprint"),
         thumbnail=next((entry.thumbnail for entry in custody if entry.role == "image"), None),
         task=received.get("task"),
+        inputs=tuple(
+            InputStatement(
+                role=str(one.get("role")),
+                sha256=str(one.get("sha256")),
+                media_type=one.get("media_type"),
+                size=one.get("size"),
+            )
+            for one in received.get("inputs") or ()
+        ),
         model=sources.model(latest["model"]) if latest.get("model") else None,
         sampling=timeline.facts(latest.get("sampling") or {}),
         prompt=texts.text(prompt, sources.staging, member="prompt", withheld=withheld),

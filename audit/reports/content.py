@@ -251,6 +251,16 @@ class CustodyEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InputStatement:
+    """A picture that came with a request; not kept, but its thumbnail may be in the released file's credential."""
+
+    role: str
+    sha256: str
+    media_type: str | None
+    size: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class HumanAct:
     """Something that a person did; whether it is authorship is not judged."""
 
@@ -282,6 +292,7 @@ class Item:
     fingerprint: Annotated[str | None, Doc("ISCC Image-Code of the pixels.")] = None
     thumbnail: Annotated[str | None, Doc("Small picture in the bundle.")] = None
     task: str | None = None
+    inputs: tuple[InputStatement, ...] = ()
     model: ModelStatement | None = None
     sampling: Annotated[tuple[Fact, ...], Doc("How the model was run.")] = ()
     prompt: PersonalText | None = None

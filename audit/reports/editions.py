@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from audit.reports.content import (
+    CredentialStatement,
     CustodyEntry,
     Examination,
     Fact,
@@ -30,7 +31,10 @@ RULES: dict[str, tuple[str, str]] = {
     "tenants": ("Names of tenants, replaced by numbers", "business relations of the operator"),
     "evidence": ("What the checks point to inside a prompt or an image", "quotes the prompt, and shows how to evade"),
     "facts": ("Further facts of events: free texts, keys, internal names", "may name people or business secrets"),
-    "pictures": ("Pictures that were not released, and inputs", "were never published"),
+    "pictures": (
+        "Pictures that were not released, and files that may hold thumbnails of inputs",
+        "were never published",
+    ),
     "sources": ("File names of listed works and of the file handed in", "internal to whoever provided the file"),
     "private": ("The private part of each event in the bundle", "holds all of the above; its commitment stays"),
 }
@@ -101,6 +105,7 @@ class _Editor:
             actor=self._personal("people", item.actor),
             verdicts=tuple(self._verdict(verdict) for verdict in item.verdicts),
             matches=tuple(self._match(match) for match in item.matches),
+            credential=self._credential(item),
             custody=tuple(self._custody(entry, item) for entry in item.custody),
             timeline=tuple(self.entry(entry) for entry in item.timeline),
         )
@@ -128,9 +133,15 @@ class _Editor:
     def _match(self, match: Match) -> Match:
         return replace(match, source=None if match.source is None else self._hide("sources"))
 
+    def _credential(self, item: Item) -> CredentialStatement | None:
+        """A manifest store may hold thumbnails of what a customer sent."""
+        if item.credential is None or not item.inputs:
+            return item.credential
+        return replace(item.credential, path=self._no_picture(item.credential.path))
+
     def _custody(self, entry: CustodyEntry, item: Item) -> CustodyEntry:
         if entry.sha256 == item.image_sha256:
-            return entry
+            return replace(entry, path=self._no_picture(entry.path)) if item.inputs else entry
         return replace(entry, path=None, thumbnail=self._no_picture(entry.thumbnail or entry.path))
 
     def _no_picture(self, path: str | None) -> str | None:
