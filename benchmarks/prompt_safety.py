@@ -88,11 +88,11 @@ class Ours:
         ]
 
     def scores(self, texts: Sequence[str]) -> Scores:
-        return np.array([score.harm for score in self._classifier.score_many(texts)])
+        return self.all_scores(texts)[:, 0]
 
-    def category_scores(self, texts: Sequence[str]) -> Scores:
-        """Shape (n, categories)."""
-        return np.array([score.categories for score in self._classifier.score_many(texts)])
+    def all_scores(self, texts: Sequence[str]) -> Scores:
+        """Probability of harm, then the score of each category: shape (n, 1 + categories)."""
+        return np.array([(score.harm, *score.categories) for score in self._classifier.score_many(texts)])
 
     def blocked(self, texts: Sequence[str]) -> Blocked:
         return np.array(
@@ -169,8 +169,9 @@ def report(data: Path, *, figure: Path | None = None, listed: bool = False) -> s
         for prompt, stopped in zip(reporting, blocked[0], strict=True):
             if stopped and prompt.source == "imagereward":
                 print(f"{ours.stopped_by(prompt.text)}: {prompt.text}")
-    category_scores = ours.category_scores(texts)
-    scores = [peer.scores(texts) for peer in peers]
+    all_scores = ours.all_scores(texts)
+    category_scores = all_scores[:, 1:]
+    scores = [all_scores[:, 0], *(peer.scores(texts) for peer in peers[1:])]
     harmful = select(reporting, is_harmful)
     used = harmful | select(reporting, is_benign)
     if figure is not None:
