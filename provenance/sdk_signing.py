@@ -25,7 +25,11 @@ SIGNABLE_FORMATS: Final = {
 # validation after signing is ours, with a report.
 SETTINGS: Final[Mapping[str, Any]] = {
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": False},
-    "builder": {"thumbnail": {"enabled": False}},
+    "builder": {
+        "thumbnail": {"enabled": False},
+        # What the SDK adds from our definition is our word as well (C2PA 2.4 §10.2.1), not somebody else's.
+        "created_assertion_labels": ["c2pa.ingredient", "c2pa.thumbnail.claim", "c2pa.thumbnail.ingredient"],
+    },
 }
 
 

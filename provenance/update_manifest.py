@@ -77,7 +77,7 @@ def updated_store(
         SignerError, SigningFailedError: as they say.
     """
     media_type = media_type_of(image_format)
-    builder: dict[str, Any] = {"thumbnail": {"enabled": False}, "actions": _ACTIONS}
+    builder: dict[str, Any] = {**SETTINGS["builder"], "actions": _ACTIONS}
     if authority is not None:
         builder["auto_timestamp_assertion"] = {"enabled": True, "skip_existing": False, "fetch_scope": "parent"}
     settings = {**SETTINGS, "builder": builder}
