@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -117,9 +118,9 @@ def _to_json(value: object, path: _Path, depth: int) -> JsonValue:
         return int(value)
     if isinstance(value, float):
         raise FloatInBodyError(_format(path))
-    names = _sorted_fields(kind)
-    if names is not None:
-        return {name: _to_json(getattr(value, name), (path, name), depth + 1) for name in names}
+    fields = _sorted_fields(kind)
+    if fields is not None:
+        return _from_dataclass(value, fields, path, depth)
     if isinstance(value, Mapping):
         return {key: _to_json(value[key], (path, key), depth + 1) for key in _sorted_keys(value, path)}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
@@ -152,11 +153,27 @@ def _sorted_keys(value: Mapping[Any, object], path: _Path) -> list[str]:
 
 
 @functools.cache
-def _sorted_fields(kind: type) -> tuple[str, ...] | None:
-    """Names of a dataclass's fields in canonical order; None for other types."""
+def _sorted_fields(kind: type) -> tuple[tuple[str, ...], Callable[[object], Any]] | None:
+    """Names of a dataclass's fields in canonical order, and what reads them all; None for other types."""
     if not dataclasses.is_dataclass(kind):
         return None
-    return tuple(sorted(field.name for field in dataclasses.fields(kind)))
+    names = tuple(sorted(field.name for field in dataclasses.fields(kind)))
+    return names, operator.attrgetter(*names) if len(names) > 1 else lambda value: tuple(
+        getattr(value, name) for name in names
+    )
+
+
+def _from_dataclass(
+    value: object, fields: tuple[tuple[str, ...], Callable[[object], Any]], path: _Path, depth: int
+) -> JsonValue:
+    names, read = fields
+    content: dict[str, JsonValue] = {}
+    for name, entry in zip(names, read(value), strict=True):
+        if entry is None or (type(entry) is str and entry.isascii()):  # most of an event; spares a call
+            content[name] = entry
+        else:
+            content[name] = _to_json(entry, (path, name), depth + 1)
+    return content
 
 
 def _text(text: str, path: _Path) -> str:
