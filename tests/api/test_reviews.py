@@ -40,6 +40,7 @@ from audit import receipt as receipts
 from audit.records import ObjectReference, VaultReference
 from generator.request import GenerationRequest
 from safety.policy import DecisionOutcome
+from tests.api.painting import Painter
 from tests.api.serving import serving
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +58,7 @@ image:
   categories: {listed_work: {action: review}}
 """
 APPLE = "a red apple on a blue background"
+LISTED_SEED, OTHER_SEED = 11, 21
 CHARACTER = "Mickey Mouse on a blue background"
 
 
@@ -77,8 +79,13 @@ def reviewing_settings(postgres_url: str, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def services(reviewing_settings: Settings) -> Iterator[Imprimatur]:
-    with Imprimatur(reviewing_settings) as opened:
-        opened.warm_up()
+    """Everything is real but the model: a painter whose pictures follow from the seed alone."""
+    with Imprimatur(reviewing_settings) as opened, pytest.MonkeyPatch.context() as patched:
+        card = opened.card(None)
+        card = replace(card, tasks=tuple(dict.fromkeys((*card.tasks, "image-to-image"))))
+        painter = Painter(card.id, card.digest)
+        patched.setattr(opened, "card", lambda _model: card)
+        patched.setattr(opened, "engine", lambda _model: painter)
         _list_the_apple(opened)
         yield opened
 
@@ -95,7 +102,8 @@ def reviewer(services: Imprimatur) -> Caller:
 
 
 def _order(services: Imprimatur, prompt: str, **changes: Any) -> Order:
-    request = GenerationRequest(prompt=prompt, seed=11, steps=2, width=512, height=512, **changes)
+    seed = LISTED_SEED if prompt == APPLE else OTHER_SEED
+    request = GenerationRequest(prompt=prompt, seed=seed, steps=2, width=512, height=512, **changes)
     return Order(request, services.local_caller(), "png")
 
 
@@ -278,7 +286,7 @@ class TestAHeldPrompt:
         events = services.log.events(record_id)
         assert [event.kind for event in events] == ["received", "held", "review_decided", "released"]
         fields: Any = events[-1].fields()
-        assert fields["sampling"]["seed"] == "11"
+        assert fields["sampling"]["seed"] == str(OTHER_SEED)
         assert "character" in {finding["category"] for finding in fields["findings"]}
         data, _ = services.results.image(record_id, services.local_caller())
         assert b"human_validated" not in data  # a person saw the prompt, not the picture
@@ -505,7 +513,7 @@ class TestOverHttp:
         self, client: openai.OpenAI, desk: httpx.Client
     ) -> None:
         with pytest.raises(openai.BadRequestError) as held:
-            client.images.generate(prompt=APPLE, size="512x512", extra_body={"seed": 11, "steps": 2})
+            client.images.generate(prompt=APPLE, size="512x512", extra_body={"seed": LISTED_SEED, "steps": 2})
         body: Any = held.value.body
         assert (held.value.code, body["stage"]) == ("held_for_review", "image")
         review_id = desk.get("/reviews").json()["reviews"][-1]["review_id"]
