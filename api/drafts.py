@@ -55,6 +55,7 @@ class Draft:
     image_format: str
     ingredients: tuple[Ingredient, ...]
     facts: ReleaseFacts
+    disclosed_prompt: str | None = field(default=None, repr=False)
 
     def to_bytes(self) -> bytes:
         """This draft as JSON."""
@@ -67,6 +68,7 @@ class Draft:
                 "image_format": self.image_format,
                 "ingredients": [_ingredient_document(one) for one in self.ingredients],
                 "facts": TypeAdapter(ReleaseFacts).dump_python(self.facts, mode="json"),
+                "disclosed_prompt": self.disclosed_prompt,
             },
         )
 
@@ -82,6 +84,7 @@ class Draft:
                 image_format=document["image_format"],
                 ingredients=tuple(_ingredient(one) for one in document["ingredients"]),
                 facts=TypeAdapter(ReleaseFacts).validate_python(document["facts"]),
+                disclosed_prompt=document["disclosed_prompt"],
             )
         except (KeyError, TypeError, ValidationError) as error:
             raise _unreadable(error) from error
@@ -98,6 +101,7 @@ class HeldRequest:
     request: GenerationRequest
     image: bytes | None = field(default=None, repr=False)
     mask: bytes | None = field(default=None, repr=False)
+    disclose_prompt: bool = False
     image_format: str
     model_digest: str
     tenant: str
@@ -122,6 +126,7 @@ class HeldRequest:
             {
                 "request": values,
                 "files": {name: None if file is None else _text(file) for name, file in self._files()},
+                "disclose_prompt": self.disclose_prompt,
                 "image_format": self.image_format,
                 "model_digest": self.model_digest,
                 "tenant": self.tenant,
@@ -146,6 +151,7 @@ class HeldRequest:
                 request=GenerationRequest(**values),
                 image=files["image"],
                 mask=files["mask"],
+                disclose_prompt=bool(document["disclose_prompt"]),
                 image_format=document["image_format"],
                 model_digest=document["model_digest"],
                 tenant=document["tenant"],

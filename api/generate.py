@@ -49,8 +49,8 @@ from generator.image import GeneratedImage
 from generator.request import GenerationRequest, ResolvedRequest
 from generator.serving import Cancellation, Place
 from provenance.errors import ProvenanceError
-from provenance.sdk_signing import SIGNABLE_FORMATS
 from provenance.ingredients import Ingredient
+from provenance.sdk_signing import SIGNABLE_FORMATS
 from safety.checks import Stage, run_checks
 from safety.errors import CheckFailedError, SafetyError
 from safety.findings import Finding
@@ -95,6 +95,7 @@ class Order:
     """What a caller asks for: the request as it came, the file format of the answer, and who asks.
 
     `image` and `mask` are files as they came; the flow decodes them, and gives the request their pixels.
+    `disclose_prompt`: the caller wants the prompt in the credential, for everybody to read.
     """
 
     request: GenerationRequest
@@ -103,6 +104,7 @@ class Order:
     idempotency_key: str | None = None
     image: bytes | None = field(default=None, repr=False)
     mask: bytes | None = field(default=None, repr=False)
+    disclose_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +239,7 @@ class GenerationFlow:
             held.image_format,
             image=held.image,
             mask=held.mask,
+            disclose_prompt=held.disclose_prompt,
         )
         with self._held_open(opened), self._admitted(held.tenant, patient=True) as place:
             request, pictures = self._accept(order)
@@ -444,6 +447,7 @@ class GenerationFlow:
                             guidance=request.guidance, strength=request.strength),
             image=run.order.image,
             mask=run.order.mask,
+            disclose_prompt=run.order.disclose_prompt,
             image_format=run.order.image_format,
             model_digest=services.card(request.model).digest,
             tenant=run.order.caller.tenant,
@@ -495,6 +499,7 @@ class GenerationFlow:
             encoded=encoded,
             image_format=run.order.image_format,
             ingredients=run.ingredients,
+            disclosed_prompt=run.request.prompt if run.order.disclose_prompt else None,
             facts=entries.release_facts(
                 request=run.request, image=image, inputs=run.described_inputs,
                 origin=origin(run.ingredients), decision=decision, findings=everything,
@@ -534,6 +539,7 @@ class GenerationFlow:
             mark=facts.watermark.payload,
             task=facts.task,
             ingredients=draft.ingredients,
+            prompt=draft.disclosed_prompt,
             human_validated=review is not None,
         )
         with unavailable():
@@ -666,5 +672,11 @@ def _request_document(order: Order) -> bytes:
     for name, data in (("image", order.image), ("mask", order.mask)):
         values[name] = None if data is None else hashlib.sha256(data).hexdigest()
     return json.dumps(
-        {**values, "format": order.image_format, "subject": order.caller.subject}, sort_keys=True
+        {
+            **values,
+            "format": order.image_format,
+            "subject": order.caller.subject,
+            "disclose_prompt": order.disclose_prompt,
+        },
+        sort_keys=True,
     ).encode()

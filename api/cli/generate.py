@@ -16,8 +16,8 @@ from api.errors import InvalidInputError, OutputNotWrittenError
 if TYPE_CHECKING:
     from api.composition import Imprimatur
     from api.generate import ImageResult
+    from generator.canvas import Extension
 
-_SIDES = ("left", "top", "right", "bottom")
 _FORMATS = {
     ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp", ".avif": "avif", ".tif": "tiff", ".tiff": "tiff",
 }  # fmt: skip
@@ -33,21 +33,16 @@ class _Size(click.ParamType[tuple[int, int]]):
         return int(width), int(height)
 
 
-class _Sides(click.ParamType[dict[str, int]]):
+class _Sides(click.ParamType["Extension"]):
     name = "PIXELS"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
-        if isinstance(value, dict):
-            return value
-        if value.isdecimal():
-            return dict.fromkeys(_SIDES, int(value))
-        sides: dict[str, int] = {}
-        for part in str(value).split(","):
-            side, _, pixels = part.strip().partition("=")
-            if side not in _SIDES or side in sides or not pixels.isdecimal():
-                self.fail(f"{value!r} is neither a number nor like left=128,bottom=64", param, ctx)
-            sides[side] = int(pixels)
-        return sides
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Extension:
+        from generator.canvas import Extension
+
+        try:
+            return value if isinstance(value, Extension) else Extension.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command()
@@ -69,6 +64,7 @@ class _Sides(click.ParamType[dict[str, int]]):
 @click.option("--negative-prompt", help="What the image should not show.")
 @click.option("--model", help="Model of the catalogue; see `imprimatur models list`.")
 @click.option("--count", type=int, default=1, show_default=True, help="Images, with the seeds N, N+1, ...")
+@click.option("--disclose-prompt", is_flag=True, help="Write the prompt into the credential, for everybody to read.")
 @json_option
 @reports_errors
 def command(
@@ -78,7 +74,7 @@ def command(
     image: str | None,
     mask: str | None,
     strength: float | None,
-    extend: dict[str, int] | None,
+    extend: Extension | None,
     scale: int | None,
     seed: int | None,
     size: tuple[int, int] | None,
@@ -88,6 +84,7 @@ def command(
     negative_prompt: str | None,
     model: str | None,
     count: int,
+    disclose_prompt: bool,
     as_json: bool,
 ) -> None:
     """Generate an image from PROMPT, or from a picture: checked, marked, signed and logged, with a receipt beside it.
@@ -100,12 +97,12 @@ def command(
         from tqdm import tqdm
 
         from api.generate import Order
-        from generator.canvas import Extension
+        from api.inputs import task_for
         from generator.request import GenerationRequest
 
         request = GenerationRequest(
             prompt=prompt,
-            task=task or _task(image=image, mask=mask, extend=extend, scale=scale),
+            task=task or task_for(image=image, mask=mask, extend=extend, scale=scale),
             negative_prompt=negative_prompt,
             width=size[0] if size else None,
             height=size[1] if size else None,
@@ -113,7 +110,7 @@ def command(
             guidance=guidance,
             scheduler=scheduler,
             strength=strength,
-            extend=Extension(**extend) if extend else None,
+            extend=extend,
             scale=scale,
             seed=seed,
             count=count,
@@ -125,6 +122,7 @@ def command(
             image_format or opened.settings.image_format,
             image=_read(opened, image, "image"),
             mask=_read(opened, mask, "mask"),
+            disclose_prompt=disclose_prompt,
         )
         with tqdm(desc="generating", unit="step", leave=False, disable=None, file=sys.stderr) as bar:
 
@@ -172,17 +170,6 @@ def _read(opened: Imprimatur, source: str | None, parameter: str) -> bytes | Non
     except InvalidInputError as error:
         error.parameter = parameter
         raise
-
-
-def _task(*, image: object, mask: object, extend: object, scale: object) -> str:
-    """What the pictures that were given ask for."""
-    if image is None:
-        return "text-to-image"
-    if mask is not None:
-        return "inpaint"
-    if extend is not None:
-        return "outpaint"
-    return "image-to-image" if scale is None else "upscale"
 
 
 def _format(output: Path | None) -> str | None:

@@ -62,10 +62,11 @@ class ImageGenerationBody(BaseModel):
     guidance: float | None = None
     negative_prompt: str | None = None
     scheduler: str | None = None
+    disclose_prompt: bool = False
 
     def order(self, caller: Caller, *, default_format: str, idempotency_key: str | None) -> Order:
         """The flow's order for this body."""
-        width, height = _size(self.size)
+        width, height = sides_of_size(self.size)
         request = GenerationRequest(
             prompt=self.prompt,
             negative_prompt=self.negative_prompt,
@@ -78,7 +79,13 @@ class ImageGenerationBody(BaseModel):
             count=self.n or 1,
             model=self.model,
         )
-        return Order(request, caller.on_behalf_of(self.user), self.output_format or default_format, idempotency_key)
+        return Order(
+            request,
+            caller.on_behalf_of(self.user),
+            self.output_format or default_format,
+            idempotency_key,
+            disclose_prompt=self.disclose_prompt,
+        )
 
 
 @router.post("/images/generations")
@@ -92,16 +99,20 @@ async def generate_images(
     """Generate images in OpenAI's shape; each comes with its record and receipt under `imprimatur`."""
     who.require(Role.GENERATE)
     order = body.order(who, default_format=opened.settings.image_format, idempotency_key=idempotency_key)
+    return await answer(opened, order, request, by_url=body.response_format == "url")
+
+
+async def answer(opened: Imprimatur, order: Order, request: Request, *, by_url: bool) -> dict[str, Any]:
+    """Run an order and answer in OpenAI's shape. Raises `RefusedError` if no image was released."""
     # With a key the client can come back for the result, so the request goes on without it.
     result = await while_connected(
         request,
         lambda cancellation: opened.generation.run(order, cancellation=cancellation),
-        heed=idempotency_key is None,
+        heed=order.idempotency_key is None,
     )
     released = [image for image in result.images if image.outcome is DecisionOutcome.RELEASE]
     if not released:
         raise _nothing_released(result)
-    by_url = body.response_format == "url"
     return {
         "created": int(time.time()),
         "output_format": order.image_format,
@@ -142,7 +153,8 @@ def _nothing_released(result: GenerationResult) -> RefusedError:
     )
 
 
-def _size(size: str | None) -> tuple[int | None, int | None]:
+def sides_of_size(size: str | None) -> tuple[int | None, int | None]:
+    """Width and height of a size such as 512x512; none for `auto`. Raises `InvalidInputError`."""
     if size is None or size == "auto":
         return None, None
     width, separator, height = size.partition("x")

@@ -84,11 +84,23 @@ def painting_service(settings: Settings) -> Iterator[Imprimatur]:
 
 
 def released(
-    services: Imprimatur, seed: int, image_format: str = "png", *, original: bytes | None = None, **request: Any
+    services: Imprimatur,
+    seed: int,
+    image_format: str = "png",
+    *,
+    original: bytes | None = None,
+    disclose_prompt: bool = False,
+    **request: Any,
 ) -> tuple[ImageResult, bytes]:
     """One released picture and its bytes. original: the picture that it is made from."""
     values: dict[str, Any] = {"prompt": "a green tree on a white background", "seed": seed, "steps": 2} | request
-    order = Order(GenerationRequest(**values), services.local_caller(), image_format, image=original)
+    order = Order(
+        GenerationRequest(**values),
+        services.local_caller(),
+        image_format,
+        image=original,
+        disclose_prompt=disclose_prompt,
+    )
     image = services.generation.run(order).images[0]
     assert image.data is not None
     return image, image.data

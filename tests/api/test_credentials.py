@@ -96,6 +96,14 @@ def test_an_independent_tool_reads_the_disclosure_of_the_file_that_ships(
     assert image.record_id in str(label)
 
 
+def test_the_prompt_is_in_the_file_only_where_the_caller_asks_for_it(services: Imprimatur) -> None:
+    prompt = "a lighthouse on a rock, by night"
+    _, silent = released(services, 39, prompt=prompt)
+    _, open_ = released(services, 39, disclose_prompt=True, prompt=prompt)
+    assert prompt.encode() not in silent
+    assert prompt.encode() in open_
+
+
 def test_a_visible_label_is_drawn_declared_and_survives_beside_the_mark(settings: Settings) -> None:
     with painting_service(settings.model_copy(update={"visible_label": "AI"})) as opened:
         _, data = released(opened, 38)
