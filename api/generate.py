@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from api.composition import Imprimatur
+    from api.publishing import Published
     from audit.receipt import Receipt
 
 _LOGGER = logging.getLogger(__name__)
@@ -265,7 +266,9 @@ class GenerationFlow:
         Returns the file and the event that releases it. Raises `ServiceError`; then nothing may leave.
         """
         try:
-            return self._sign_and_store(draft, record, subject=self._subject_of(draft), review=review)
+            pixels = decode(draft.encoded, self._services.decode_limits).pixels
+            published = self._sign(draft, record, pixels, human_validated=True)
+            return published.data, self._store(draft, record, published, self._subject_of(draft), review=review)
         except (AuditError, ProvenanceError, GeneratorError) as error:
             step, cause = _describe(error)
             raise GenerationFailedError(
@@ -512,40 +515,40 @@ class GenerationFlow:
             with unavailable():
                 pending = services.objects.put(draft.to_bytes(), subject, role="pending")
             return replace(examined, pending=pending, pending_sha256=hashlib.sha256(encoded).hexdigest())
-        data, body = self._sign_and_store(draft, record, subject=subject, pixels=pixels)
+        published = self._sign(draft, record, pixels)
         run.observe(Step.SIGNED)
-        return replace(examined, body=body, data=data)
+        return replace(examined, body=self._store(draft, record, published, subject), data=published.data)
 
-    def _sign_and_store(
-        self,
-        draft: Draft,
-        record: Record,
-        *,
-        subject: str,
-        pixels: NDArray[np.uint8] | None = None,
-        review: EventId | None = None,
-    ) -> tuple[bytes, Body]:
-        """The signed file and the event that releases it; `review` is the event by which a person approved it."""
+    def _sign(
+        self, draft: Draft, record: Record, pixels: NDArray[np.uint8], *, human_validated: bool = False
+    ) -> Published:
+        """The signed file of an examined image; `pixels` are those of its encoded form."""
         services, facts = self._services, draft.facts
         card = services.card(facts.model.id)
         if card.digest != facts.model.digest:
             raise ConfigurationError(f"the model {card.id} is not the one that made this image")
-        published = services.publisher.sign(
+        return services.publisher.sign(
             draft.encoded,
             draft.image_format,
             record,
             card,
-            decode(draft.encoded, services.decode_limits).pixels if pixels is None else pixels,
+            pixels,
             mark=facts.watermark.payload,
             task=facts.task,
             ingredients=draft.ingredients,
             prompt=draft.disclosed_prompt,
-            human_validated=review is not None,
+            human_validated=human_validated,
         )
+
+    def _store(
+        self, draft: Draft, record: Record, published: Published, subject: str, *, review: EventId | None = None
+    ) -> Body:
+        """Keep the signed file; the event that releases it. `review`: the event by which a person approved it."""
+        services = self._services
         with unavailable():
             stored = services.objects.put(published.data, subject)
         services.credentials.keep(published, record, draft.image_format, subject)
-        return published.data, entries.released(facts, published, draft.image_format, stored, review=review)
+        return entries.released(draft.facts, published, draft.image_format, stored, review=review)
 
     def _subject_of(self, draft: Draft) -> str:
         """Whose data an image is, as the vault keeps it under the record's actor."""
