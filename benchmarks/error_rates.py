@@ -15,11 +15,14 @@ from safety.measurements import ErrorCount
 FOLDER = Path(__file__).resolve().parents[1] / "safety" / "measured"
 
 
-def write_error_rates(declaration: CheckDeclaration, counts: Sequence[ErrorCount], command: str) -> Path:
-    """Replaces the file of a check with the counts of this run."""
+def write_error_rates(
+    declaration: CheckDeclaration, counts: Sequence[ErrorCount], command: str, *, model_digest: str | None = None
+) -> Path:
+    """Replaces the file of a check with the counts of this run; `model_digest` is that of the weights in use."""
     document = {
         "check": declaration.id,
         "version": declaration.version,
+        "model_digest": model_digest,
         "measured_on": f"{datetime.now(UTC):%Y-%m-%d}",
         "command": command,
         "machine": machine(),

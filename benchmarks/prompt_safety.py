@@ -87,6 +87,11 @@ class Ours:
             check.build(dependencies, thresholds) for check in registered if isinstance(check, RegisteredPromptCheck)
         ]
 
+    @property
+    def checks(self) -> tuple[PromptCheck, ...]:
+        """The checks, ready to run."""
+        return tuple(self._checks)
+
     def scores(self, texts: Sequence[str]) -> Scores:
         return self.all_scores(texts)[:, 0]
 

@@ -35,11 +35,13 @@ class ErrorCount:
 class CheckMeasurement:
     """One measurement of one version of a check.
 
+    model_digest: SHA-256 of the weights that were measured, None for a check without any.
     measured_on: date (ISO 8601). command: measures it again. machine: where it ran. table: the committed table.
     """
 
     check: str
     version: str
+    model_digest: str | None
     measured_on: str
     command: str
     machine: str
@@ -47,8 +49,8 @@ class CheckMeasurement:
     counts: tuple[ErrorCount, ...]
 
 
-def measurement(check: str, version: str) -> CheckMeasurement | None:
-    """What was measured of a version of a check; None where nothing was, or another version.
+def measurement(check: str, version: str, model_digest: str | None = None) -> CheckMeasurement | None:
+    """What was measured of a version of a check with these weights; None where nothing was, or something else.
 
     Raises `MeasurementFileError` for a shipped file that is damaged.
     """
@@ -60,6 +62,7 @@ def measurement(check: str, version: str) -> CheckMeasurement | None:
         found = CheckMeasurement(
             check=document["check"],
             version=document["version"],
+            model_digest=document["model_digest"],
             measured_on=document["measured_on"],
             command=document["command"],
             machine=document["machine"],
@@ -68,4 +71,5 @@ def measurement(check: str, version: str) -> CheckMeasurement | None:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MeasurementFileError(f"safety/measured/{check}.json cannot be read ({error}); reinstall it") from error
-    return found if (found.check, found.version) == (check, version) else None
+    measured = (found.check, found.version, found.model_digest)
+    return found if measured == (check, version, model_digest) else None

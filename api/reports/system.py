@@ -85,21 +85,24 @@ def model_statement(recorded: Mapping[str, Any], catalogue: ModelCatalogue) -> M
 def check_statements(items: Iterable[Item], declarations: Iterable[CheckDeclaration]) -> tuple[CheckStatement, ...]:
     """The checks whose findings the items show, each in the version that gave them."""
     declared = {declaration.id: declaration for declaration in declarations}
-    used = {(verdict.check, verdict.version) for item in items for verdict in item.verdicts}
-    return tuple(_check(check, version, declared.get(check)) for check, version in sorted(used))
+    used = {(verdict.check, verdict.version, verdict.model_digest) for item in items for verdict in item.verdicts}
+    ordered = sorted(used, key=lambda one: (one[0], one[1], one[2] or ""))
+    return tuple(_check(check, version, digest, declared.get(check)) for check, version, digest in ordered)
 
 
-def _check(check: str, version: str, declared: CheckDeclaration | None) -> CheckStatement:
-    measured = measurement(check, version)
+def _check(check: str, version: str, digest: str | None, declared: CheckDeclaration | None) -> CheckStatement:
+    measured = measurement(check, version, digest)
     if declared is None or declared.version != version:
         unknown = "not known: this program has another version of the check, or none"
         return CheckStatement(
-            id=check, version=version, stage="unknown", summary=unknown, measured_on=unknown, measured_in=unknown,
+            id=check, version=version, model_digest=digest, stage="unknown", summary=unknown, measured_on=unknown,
+            measured_in=unknown,
             measurement=None if measured is None else _measurement(measured),
         )  # fmt: skip
     return CheckStatement(
         id=check,
         version=version,
+        model_digest=digest,
         stage=declared.stage.value,
         summary=declared.summary,
         measured_on=declared.measured_on,

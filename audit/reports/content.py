@@ -77,6 +77,7 @@ class CheckStatement:
 
     id: str
     version: str
+    model_digest: Annotated[str | None, Doc("Of the weights that gave the findings; null: the check has none.")]
     stage: Annotated[str, Doc("`prompt` or `image`.")]
     summary: Annotated[str, Doc("What it does, in its own words.")]
     measured_on: Annotated[str, Doc("Material of the measurement, in its own words.")]

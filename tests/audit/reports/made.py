@@ -260,7 +260,8 @@ def _system(staging: Staging) -> System:
         measured_on="2026-11-22", command="python -m benchmarks.x", machine="2 cores", table="x.md", rates=(rate,)
     )
     check = CheckStatement(
-        id="prompt.rules", version="1", stage="prompt", summary="Terms.", measured_on="prompts", measured_in="x.md",
+        id="prompt.rules", version="1", model_digest=None, stage="prompt", summary="Terms.", measured_on="prompts",
+        measured_in="x.md",
         measurement=measured,
     )  # fmt: skip
     path = staging.add(f"policies/{POLICY_DIGEST}.json", POLICY)
