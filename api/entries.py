@@ -69,13 +69,20 @@ def received(
     )
 
 
-def refused(decision: Decision, findings: Sequence[Finding], *, stage: str | None = None) -> Body:
+def refused(
+    decision: Decision,
+    findings: Sequence[Finding],
+    *,
+    stage: str | None = None,
+    objects: Sequence[records.ObjectReference] = (),
+) -> Body:
     """The policy refused the prompt, an input or an image; `stage` says which, if it is not the policy's own."""
     return events.Refused(
         stage=stage or decision.stage.value,
         decision=_decision(decision),
         findings=recorded_findings(findings),
         policy=_policy(decision),
+        objects=tuple(objects),
     )
 
 

@@ -48,10 +48,12 @@ from generator.errors import (
 from generator.image import GeneratedImage
 from generator.request import GenerationRequest, ResolvedRequest
 from generator.serving import Cancellation, Place
+from provenance.encode import thumbnail_jpeg
 from provenance.errors import ProvenanceError
 from provenance.ingredients import Ingredient
 from provenance.sdk_signing import SIGNABLE_FORMATS
 from safety.checks import Stage, run_checks
+from safety.duplicates.check import LISTED_WORK
 from safety.errors import CheckFailedError, SafetyError
 from safety.findings import Finding
 from safety.policy import Decision, DecisionOutcome, Policy
@@ -496,8 +498,10 @@ class GenerationFlow:
         everything = (*prompt_findings, *findings)
         examined = _Examined(record, image, everything, decision)
         if decision.outcome is DecisionOutcome.REFUSE:
-            refusal = entries.quarantined if decision.quarantined else entries.refused
-            return replace(examined, body=refusal(decision, everything))
+            if decision.quarantined:
+                return replace(examined, body=entries.quarantined(decision, everything))
+            kept = self._keep_copy(decision, pixels, run.order.caller.subject)
+            return replace(examined, body=entries.refused(decision, everything, objects=kept))
         draft = Draft(
             encoded=encoded,
             image_format=run.order.image_format,

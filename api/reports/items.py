@@ -38,6 +38,7 @@ WITHHELD = (
     "the bundle, in any edition. The event is in the log."
 )
 QUARANTINED = "quarantined"
+OWN_PICTURES = ("image", "thumbnail")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def build_item(number: int, record: Record, events: Sequence[ReadEvent], sources
         height=released.get("height"),
         origin=released.get("origin"),
         fingerprint=released.get("fingerprint"),
-        thumbnail=next((entry.thumbnail for entry in custody if entry.role == "image"), None),
+        thumbnail=next((entry.thumbnail for entry in custody if entry.role in OWN_PICTURES), None),
         task=received.get("task"),
         inputs=tuple(
             InputStatement(

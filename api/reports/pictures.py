@@ -29,7 +29,8 @@ _SUFFIXES = (
     (b"II*\x00", "tiff"),
     (b"MM\x00*", "tiff"),
 )
-_ORIGINS = {"image": "items", "input": "inputs"}
+_FOLDERS = {"image": "items"}
+_MADE_HERE = frozenset({"image", "thumbnail"})
 
 Decode = Callable[[bytes], "NDArray[np.uint8]"]
 
@@ -114,9 +115,9 @@ class Custody:
         if suffix is None:
             return entry, data  # no picture: a draft that waits for review, for instance
         name = f"{number:05d}-{reference.sha256[:16]}"
-        folder = _ORIGINS.get(reference.role, "objects")
+        folder = _FOLDERS.get(reference.role, "objects")
         path = self._staging.add(f"{folder}/{name}.{suffix}", data)
-        thumbnail = self._thumbnail(data, name, is_own=folder == "items")
+        thumbnail = self._thumbnail(data, name, is_own=reference.role in _MADE_HERE)
         return CustodyEntry(
             role=entry.role, sha256=entry.sha256, size=entry.size, state=entry.state, path=path, thumbnail=thumbnail
         ), data  # fmt: skip

@@ -251,8 +251,24 @@ class TestStopped:
         assert match["rights"] == "claimed by Example Press, unverified"
         assert match["withdrawn"] is not None
         assert answer.files[match["thumbnail"]].startswith(b"\xff\xd8")
+        assert answer.files[item["thumbnail"]].startswith(b"\xff\xd8")
+        assert item["custody"][0]["role"] == "thumbnail"
         assert float(match["confidence"]) >= float(match["threshold"])
         assert verified(answer).returncode == 0
+
+    def test_the_picture_of_what_was_not_released_is_in_the_full_edition_only(
+        self, services: Imprimatur, told: Told, tmp_path: Path
+    ) -> None:
+        answer = ask(services, AboutRequest(told.matched.record_id), tmp_path, "redacted")
+        (item,) = answer.data["items"]
+        assert item["thumbnail"] is None
+        assert [name for name in answer.files if name.startswith("objects/")] == []
+
+    def test_of_what_was_refused_for_harm_no_picture_is_kept(
+        self, services: Imprimatur, told: Told, tmp_path: Path
+    ) -> None:
+        (item,) = ask(services, AboutRequest(told.refused), tmp_path).data["items"]
+        assert item["custody"] == []
 
     def test_neighbours_below_the_threshold_are_counted_and_not_shown(self, of_request: Answer) -> None:
         for item in of_request.data["items"]:
