@@ -559,6 +559,15 @@ class GenerationFlow:
         with unavailable():
             return self._services.vault.get(draft.facts.actor).decode()
 
+    def _keep_copy(
+        self, decision: Decision, pixels: NDArray[np.uint8], subject: str
+    ) -> tuple[audit_records.ObjectReference, ...]:
+        """A small picture of what is refused as the copy of a listed work and for nothing else, to show beside it."""
+        if set(decision.categories) != {LISTED_WORK}:
+            return ()
+        with unavailable():
+            return (self._services.objects.put(thumbnail_jpeg(pixels), subject, role="thumbnail"),)
+
     def _conclude(self, examined: Sequence[_Examined]) -> list[EventId]:
         """Close every record and write its final event, all in one transaction."""
         services = self._services
