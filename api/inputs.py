@@ -50,6 +50,17 @@ def decode_inputs(files: dict[Role, bytes | None], decode: Callable[[bytes], Dec
     return tuple(inputs)
 
 
+def task_for(*, image: object, mask: object, extend: object, scale: object) -> str:
+    """The task that is meant where a caller names none, by what came with the request."""
+    if image is None:
+        return "text-to-image"
+    if mask is not None:
+        return "inpaint"
+    if extend is not None:
+        return "outpaint"
+    return "image-to-image" if scale is None else "upscale"
+
+
 def described(inputs: Sequence[Input]) -> tuple[records.Input, ...]:
     """What the record says: digests, format, size and role, and an image's fingerprint. The files are not kept."""
     return tuple(

@@ -214,6 +214,8 @@ class Results:
             for record_id in dict.fromkeys((record.record_id, record.parent_id)):
                 for event in reversed(self._services.log.events(record_id)):
                     if event.kind == record.state:
+                        if event.index is None:  # just written by another thread: nothing leaves before it is included
+                            self._services.log.include(event.id)
                         return event
         raise NotFoundError(f"this record is {record.state}; there is no result")
 

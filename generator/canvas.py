@@ -29,6 +29,19 @@ class Extension:
     right: int = 0
     bottom: int = 0
 
+    @classmethod
+    def parse(cls, text: str) -> Extension:
+        """From `64`, for every side, or `left=128,bottom=64`. Raises ValueError, which says what was expected."""
+        if text.isdecimal():
+            return cls(*[int(text)] * 4)
+        sides: dict[str, int] = {}
+        for part in text.split(","):
+            side, _, pixels = part.strip().partition("=")
+            if side not in ("left", "top", "right", "bottom") or side in sides or not pixels.isdecimal():
+                raise ValueError(f"{text[:80]!r} is neither a number of pixels nor like left=128,bottom=64")
+            sides[side] = int(pixels)
+        return cls(**sides)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from api.errors import BusyError, InvalidInputError, NotFoundError, RateLimitedError, ServiceError
-from api.http import moderations, reviews, soft_bindings
+from api.http import edits, moderations, reviews, soft_bindings
 from api.http.body_limit import BodyLimit
 from api.http.ledger import router as ledger
 from api.http.rate_limit import RateLimit
@@ -36,6 +36,7 @@ def create_app(services: Imprimatur) -> FastAPI:
     app.state.services = services
     app.add_middleware(BodyLimit, max_bytes=services.settings.max_upload_bytes)
     app.include_router(router)
+    app.include_router(edits.router, prefix="/v1")
     app.include_router(reviews.router, prefix="/v1")
     app.include_router(moderations.router, prefix="/v1")
     app.include_router(health)
