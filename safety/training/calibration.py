@@ -29,8 +29,17 @@ INAPPROPRIATE_MIN = 50.0
 POSITIVES_MIN = 15
 """A category with fewer harmful rows shares the calibration of all categories."""
 
-LOWERED_SHARE_MIN = 0.6
-"""How far a category's threshold may go below the common one: the rows are few, and chance must not decide."""
+START = 0.9
+"""Every category stops what is as sure as this, also one without harmful rows in the calibrating half."""
+
+LOWEST_SHARE = 0.5
+"""How far a category's threshold may be below the middle one, as a share of it."""
+
+LOOK_AHEAD = 25
+"""How many steps of the grid a threshold may go down at once."""
+
+SMOOTHING = 0.02
+"""Added to what a step costs, so that one harmful row for nothing does not beat many for little."""
 
 GRID = np.unique(np.concatenate([np.linspace(0.02, 0.98, 97), [0.985, 0.99, 0.995]]))
 
@@ -146,33 +155,43 @@ def _quantile(scores: Scores, rate: float) -> float:
 def _thresholds(scores: Scores, prompts: Sequence[LabelledPrompt], rates: Rates) -> Scores:
     """A threshold for each category, so that the share of rows at or above any keeps to `rates` by source.
 
-    First one for all, as low as the rates allow; then, step by step, the category's is lowered that finds
-    most further harmful rows for each further benign one, as long as the rates allow it.
+    Greedy: from `START` downwards, each step lowers the threshold of the category that finds most further harm for
+    what it uses of the rates; harm is the share found of each source's harmful rows, so that no source
+    outweighs the others by its number of rows.
     """
-    harmful = select(prompts, is_harmful)
     sources = np.array([prompt.source for prompt in prompts])
-    limits = {source: (sources == source, rate) for source, rate in rates.items()}
-
-    def allowed(thresholds: Scores) -> bool:
-        above = np.any(scores >= thresholds, axis=1)
-        return all(above[rows].sum() <= rate * rows.sum() for rows, rate in limits.values())
-
-    common = [value for value in GRID if allowed(np.full(len(CATEGORIES), value))]
-    thresholds = np.full(len(CATEGORIES), min(common, default=1.0))
-    lowest = LOWERED_SHARE_MIN * thresholds[0]
+    harmful = select(prompts, is_harmful)
+    worth = np.zeros(len(prompts))
+    for source in set(sources[harmful]):
+        rows = harmful & (sources == source)
+        worth[rows] = 1.0 / rows.sum()
+    cost = np.zeros(len(prompts))
+    for source, rate in rates.items():
+        cost[sources == source] = 1.0 / max(1.0, rate * (sources == source).sum())
+    limits = [(sources == source, rate) for source, rate in rates.items()]
+    starts = [value for value in GRID if value >= START and not _exceeds(np.any(scores >= value, axis=1), limits)]
+    thresholds = np.full(len(CATEGORIES), min(starts, default=1.0))
     while True:
         above = np.any(scores >= thresholds, axis=1)
-        best, gain = None, 0.0
+        best, best_gain = None, 0.0
         for category in range(len(CATEGORIES)):
-            for value in GRID[(lowest <= GRID) & (thresholds[category] > GRID)]:
-                trial = thresholds.copy()
-                trial[category] = value
-                further = np.any(scores >= trial, axis=1) & ~above
-                found = float(further[harmful].sum())
-                if found and allowed(trial):
-                    rate = found / (1.0 + further[~harmful].sum())
-                    if rate > gain:
-                        best, gain = trial, rate
+            for value in GRID[thresholds[category] > GRID][::-1][:LOOK_AHEAD]:
+                further = (scores[:, category] >= value) & ~above
+                found = float(worth[further].sum())
+                if not found or _exceeds(further | above, limits):
+                    continue
+                gain = found / (SMOOTHING + float(cost[further].sum()))
+                if gain > best_gain:
+                    best, best_gain = (category, value), gain
         if best is None:
-            return thresholds
-        thresholds = best
+            return _not_too_far_apart(thresholds)
+        thresholds[best[0]] = best[1]
+
+
+def _exceeds(above: NDArray[np.bool_], limits: Sequence[tuple[NDArray[np.bool_], float]]) -> bool:
+    return any(above[rows].sum() > rate * rows.sum() for rows, rate in limits)
+
+
+def _not_too_far_apart(thresholds: Scores) -> Scores:
+    """No threshold far below the middle one: rows are few, and chance must not decide."""
+    return np.maximum(thresholds, LOWEST_SHARE * np.median(thresholds))
