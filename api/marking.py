@@ -17,7 +17,7 @@ from audit import keyfiles
 from audit.events import Event, KeyRotated
 from provenance.errors import PayloadError, WatermarkError
 from provenance.fingerprint import Agreement, Fingerprint, compare, fingerprint
-from provenance.region import Region, find_region
+from provenance.region import Region, find_region, shares_a_part
 from provenance.watermark.mark import GRID_SIDE, Detection, Watermark, WatermarkKey
 from provenance.watermark.payload import KEY_ID_BITS, RecordMark
 
@@ -177,9 +177,10 @@ class Marking:
     ) -> Comparison:
         """Compare a picture, laid as its mark says, with the one that the mark leads to.
 
-        `recorded`, `size` (width, height): of the released picture. Only a picture that shows that one whole and
-        straight can differ from it: what was cropped, padded or tilted is looked for in `released()` (None where that
-        is gone), and agrees or is not comparable.
+        `recorded`, `size` (width, height): of the released picture. What was cropped, padded or tilted is looked for
+        in `released()` (None where that is gone), and agrees or is not comparable. Only a picture that must show the
+        released one whole and straight can differ from it: one of its shape by the fingerprint alone, a larger one
+        where besides no part of it is found there.
         """
         geometry = found.detection.geometry
         aligned = geometry.align(pixels)
@@ -189,8 +190,16 @@ class Marking:
         if agreement.verdict == "agrees" or (agreement.verdict == "differs" and comparable):
             return Comparison(agreement)
         whole = released()
-        region = None if whole is None else find_region(aligned, whole, GRID_SIDE * geometry.scale / min(size))
-        return Comparison(replace(agreement, verdict="agrees" if region else "not_comparable"), region)
+        if whole is None:
+            return Comparison(replace(agreement, verdict="not_comparable"))
+        scale = GRID_SIDE * geometry.scale / min(size)
+        region = find_region(aligned, whole, scale)
+        if region is not None:
+            return Comparison(replace(agreement, verdict="agrees"), region)
+        is_whole = agreement.verdict == "differs" and geometry.shows_whole(*pixels.shape[1::-1])
+        if is_whole and shares_a_part(aligned, whole, scale) is False:
+            return Comparison(agreement)
+        return Comparison(replace(agreement, verdict="not_comparable"))
 
     def _record(self, payload: int) -> Record | None:
         """The released record of a payload; marks of images that were never released lead nowhere."""

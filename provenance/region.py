@@ -18,6 +18,10 @@ _FINE, _COARSE = 1.0, 12.0  # standard deviations of the band of detail that is 
 _LEAST_SHARE: Final = 0.5
 _LEAST_DETAIL: Final = 1.5  # grey levels, root mean square
 
+_TILES: Final = 3  # by this many
+_EXCLUDED_BELOW: Final = 0.55  # correlation under which a ninth is taken for no part of the other picture
+_SLACK: Final = 0.02
+
 Plane = NDArray[np.float32]
 
 
@@ -59,6 +63,28 @@ def find_region(part: Pixels, whole: Pixels, scale: float, least: float = AGREES
     top, left, correlation = found
     height, width = wide.shape
     return Region(left / width, top / height, columns / width, rows / height, correlation)
+
+
+def shares_a_part(picture: Pixels, whole: Pixels, scale: float) -> bool | None:
+    """Whether any ninth of a picture that is at least as large as `whole` on both sides may come from it.
+
+    None where nothing can be said: the picture is smaller on a side, so much larger that most of it is something
+    else, or too plain. `scale` as for `find_region`. True from a correlation that other pictures seldom reach: it
+    excludes.
+    """
+    factor = _SIDE / min(require_pixels(whole).shape[:2])
+    wide = _detail(whole, factor)
+    shown = _detail(require_pixels(picture), factor / scale)
+    if any(a < (1 - _SLACK) * b for a, b in zip(shown.shape, wide.shape, strict=True)):
+        return None
+    if wide.size / shown.size < _LEAST_SHARE:
+        return None
+    tiles = [tile for row in np.array_split(shown, _TILES) for tile in np.array_split(row, _TILES, axis=1)]
+    fitting = [tile[: wide.shape[0], : wide.shape[1]] for tile in tiles]
+    telling = [tile for tile in fitting if min(tile.shape) >= _SMALLEST_SIDE and float(tile.std()) >= _LEAST_DETAIL]
+    if len(telling) < _TILES or float(wide.std()) < _LEAST_DETAIL:
+        return None
+    return any(_best(tile, wide, _EXCLUDED_BELOW) is not None for tile in telling)
 
 
 def _detail(pixels: Pixels, factor: float) -> Plane:

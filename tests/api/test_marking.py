@@ -137,3 +137,29 @@ def test_a_mark_on_another_whole_picture_differs(keys: ServiceKeys, marked: Pixe
 def test_a_mark_on_a_part_of_another_picture_is_not_comparable(keys: ServiceKeys, marked: Pixels) -> None:
     other = np.ascontiguousarray(marking(keys).service.embed(textured(12), 77)[60:400, 60:400])
     assert compare(keys, other, released=marked) == ("not_comparable", False)
+
+
+def beside(marked: Pixels, margin: int, seed: int = 0) -> Pixels:
+    """The picture with something else on its left and right."""
+    sides = textured(90 + seed, 512)[:, :margin]
+    return np.ascontiguousarray(np.concatenate([sides, marked, sides[:, ::-1]], axis=1))
+
+
+def test_a_mark_on_another_picture_of_another_shape_differs_where_the_released_one_would_have_to_be_in_it(
+    keys: ServiceKeys, marked: Pixels
+) -> None:
+    other = marking(keys).service.embed(np.ascontiguousarray(textured(12, 768)[:512]), 77)
+    assert compare(keys, other, released=marked) == ("differs", False)
+    assert compare(keys, other) == ("not_comparable", False)
+
+
+@pytest.mark.parametrize("margin", [40, 100, 160, 240])
+def test_a_picture_with_something_around_it_never_conflicts(keys: ServiceKeys, marked: Pixels, margin: int) -> None:
+    padded = beside(marked, margin)
+    assert compare(keys, padded, released=marked)[0] != "differs"
+    cut = beside(marked, margin)
+    cut[:, : margin + 150] = textured(95, 512)[:, : margin + 150]  # a third of the picture itself is covered
+    mark = marking(keys).find(cut)
+    if mark is not None:
+        comparison = Marking.compare(mark, cut, fingerprint(PICTURE), SIZE, lambda: marked)
+        assert comparison.agreement.verdict != "differs"

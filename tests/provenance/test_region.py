@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from provenance.region import find_region
+from provenance.region import find_region, shares_a_part
 from tests.provenance.pictures import flat, recoded, resized, textured
 
 WHOLE = textured(1)
@@ -51,3 +51,23 @@ def test_another_picture_is_not_found(seed: int) -> None:
 )
 def test_what_is_too_plain_or_too_small_is_not_compared(part: np.ndarray) -> None:
     assert find_region(np.ascontiguousarray(part), WHOLE, 1.0) is None
+
+
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_another_picture_shares_no_part(seed: int) -> None:
+    assert shares_a_part(textured(seed, 640)[:520], WHOLE, 1.0) is False
+
+
+def test_a_part_that_was_put_beside_something_else_is_shared() -> None:
+    page = textured(9, 640)[:520].copy()
+    page[:512, 200:560] = WHOLE[:, 100:460]
+    assert shares_a_part(page, WHOLE, 1.0) is True
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [WHOLE[:300], np.pad(WHOLE, ((300, 300), (300, 300), (0, 0))), np.full((600, 600, 3), 90, np.uint8)],
+    ids=["smaller", "a page", "plain"],
+)
+def test_where_nothing_can_be_said_nothing_is(picture: np.ndarray) -> None:
+    assert shares_a_part(np.ascontiguousarray(picture), WHOLE, 1.0) is None
