@@ -22,6 +22,7 @@ from benchmarks.prompt_safety import Ours
 from safety.checks import PromptCheck, run_checks_on_many
 from safety.findings import Finding, Outcome
 from safety.measurements import ErrorCount
+from safety.prompt.taxonomy import CATEGORIES
 from safety.training.calibration import category_rows, is_harmful, select
 from safety.training.encoder import load_encoder
 from safety.training.prompt_data import LabelledPrompt, is_calibration, read_prompts
@@ -49,8 +50,10 @@ def main() -> None:
 
 
 def by_source(prompts: Sequence[LabelledPrompt], findings: Sequence[Sequence[Finding]]) -> Iterator[ErrorCount]:
-    """Errors of the check as a whole: anything blocked."""
-    blocked = np.array([any(one.outcome is Outcome.BLOCK for one in found) for found in findings])
+    """Errors of the check as a whole: any kind of harm blocked. A style or a name that a rule notes is no harm."""
+    blocked = np.array(
+        [any(one.outcome is Outcome.BLOCK and one.category in CATEGORIES for one in found) for found in findings]
+    )
     sources = np.array([prompt.source for prompt in prompts])
     harmful = select(prompts, is_harmful)
     for kind, population, rows in (

@@ -124,7 +124,8 @@ _COPIED = ("media_type", "fingerprint", "store_sha256", "store_subject", "store_
            "stamp_state", "stamp_attempts", "added_at")  # fmt: skip
 _REPEAT_MANIFEST = text(
     f"INSERT INTO credential_manifests (manifest_id, record_id, {', '.join(_COPIED)})"
-    f" SELECT CAST(:copy AS text), CAST(:copy AS text), {', '.join(_COPIED)} FROM credential_manifests WHERE record_id = :original"
+    f" SELECT CAST(:copy AS text), CAST(:copy AS text), {', '.join(_COPIED)} FROM credential_manifests"
+    " WHERE record_id = :original"
 )
 
 
