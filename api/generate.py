@@ -593,8 +593,7 @@ class GenerationFlow:
     def _deliver(self, run: _Run, examined: Sequence[_Examined], event_ids: Sequence[EventId]) -> GenerationResult:
         """Wait until every event is in a signed checkpoint; only then may bytes leave."""
         with unavailable():
-            for event_id in event_ids:
-                self._services.log.include(event_id)
+            self._services.log.include_all(event_ids)
         run.observe(Step.INCLUDED)
         results = []
         for one, event_id in zip(examined, event_ids, strict=True):
@@ -651,7 +650,7 @@ def _describe(error: BaseException) -> tuple[str, str]:
             return "check", str(error)
         case SafetyError():
             return "safety", str(error)
-        case GenerationCancelledError():
+        case GenerationCancelledError() | KeyboardInterrupt():
             return "generation", "cancelled by the caller"
         case GeneratorError():
             return "generation", str(error)

@@ -1,15 +1,20 @@
 """Image generation: requests, the model catalogue, and engines that draw."""
 
-from generator.card import Defaults, ModelCard, load_card
+from generator.canvas import Extension
+from generator.card import Defaults, ModelCard, Upscaling, load_card
 from generator.catalogue import EMBLEM_CARD, ModelCatalogue
-from generator.engine import Engine, Progress
+from generator.engine import Draw, Engine, Progress
 from generator.errors import (
     DigestMismatchError,
     GenerationCancelledError,
     GenerationFailedError,
+    GenerationTimeoutError,
     GeneratorError,
     InvalidCardError,
     ModelLoadError,
+    OutOfMemoryError,
+    QueueClosedError,
+    QueueFullError,
     UnknownModelError,
     UnsafeWeightsError,
     UnsupportedRequestError,
@@ -22,21 +27,28 @@ __all__ = [
     "EMBLEM_CARD",
     "Defaults",
     "DigestMismatchError",
+    "Draw",
     "Engine",
+    "Extension",
     "GeneratedImage",
     "GenerationCancelledError",
     "GenerationFailedError",
     "GenerationRequest",
+    "GenerationTimeoutError",
     "GeneratorError",
     "InvalidCardError",
     "ModelCard",
     "ModelCatalogue",
     "ModelLoadError",
+    "OutOfMemoryError",
     "Progress",
+    "QueueClosedError",
+    "QueueFullError",
     "ResolvedRequest",
     "UnknownModelError",
     "UnsafeWeightsError",
     "UnsupportedRequestError",
+    "Upscaling",
     "folder_digest",
     "load_card",
 ]
