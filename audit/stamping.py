@@ -144,6 +144,8 @@ class Stamper:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as answer:  # noqa: S310
                 content: bytes = answer.read(MAX_RESPONSE_BYTES + 1)
         except (urllib.error.URLError, OSError, ValueError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
             raise StampUnavailableError(
                 f"the time-stamp authority {self._url} did not stamp: {error}; the checkpoint can be stamped later"
             ) from error
