@@ -5,17 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
-import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection
 
 from api import entries
 from api.boundaries import unavailable
@@ -30,7 +25,7 @@ from api.errors import (
 )
 from api.keys import Caller, Role
 from api.records import Record
-from api.tables import reviews
+from api.review_store import Review, ReviewStore
 from audit import events, records
 from audit.errors import AuditUnavailableError, ErasedError, ObjectError
 from audit.events import Event, EventId
@@ -44,43 +39,8 @@ if TYPE_CHECKING:
     from api.composition import Imprimatur
 
 LONGEST_REASON_CHARACTERS = 1000
-MOST_LISTED = 500
-_PREFIX = "rev_"
-_REVIEW_ID = re.compile(r"rev_[0-9a-f]{32}")
-_LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE, PostgreSQL's appendix A
 _EXPIRED = "nobody decided in time"
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """One held item. `state`: waiting, approved, rejected or expired. `stage`: prompt, input or image."""
-
-    review_id: str
-    record_id: str
-    tenant: str
-    stage: str
-    state: str
-    categories: tuple[str, ...]
-    held_event: str
-    pending: ObjectReference
-    held_at: datetime
-    expires_at: datetime
-    decided_at: datetime | None
-
-    def to_document(self) -> dict[str, Any]:
-        """What a list of reviews shows."""
-        return {
-            "review_id": self.review_id,
-            "record_id": self.record_id,
-            "tenant": self.tenant,
-            "stage": self.stage,
-            "state": self.state,
-            "categories": list(self.categories),
-            "held_at": self.held_at.isoformat(),
-            "expires_at": self.expires_at.isoformat(),
-            "decided_at": self.decided_at.isoformat() if self.decided_at else None,
-        }
 
 
 class ReviewQueue:
@@ -92,7 +52,7 @@ class ReviewQueue:
 
     def __init__(self, services: Imprimatur, *, expiry_s: float) -> None:
         self._services = services
-        self._expiry = timedelta(seconds=expiry_s)
+        self._store = ReviewStore(services.database.engine, expiry_s=expiry_s)
         self._background = ThreadPoolExecutor(max_workers=2, thread_name_prefix="approved")
 
     def hold(
@@ -109,29 +69,25 @@ class ReviewQueue:
         """Put an item into the queue and write its `held` event, in the transaction that closes the record."""
         if decision.quarantined:
             raise ValueError("what is quarantined enters no queue")
-        review_id = _PREFIX + secrets.token_hex(16)
-        now = connection.scalar(select(func.clock_timestamp()))
-        assert isinstance(now, datetime)
-        expires_at = now + self._expiry
+        slot = self._store.slot(connection)
         body = entries.held(
-            decision, findings, stage=stage, review=review_id, expires_at=expires_at, image_sha256=image_sha256
+            decision,
+            findings,
+            stage=stage,
+            review=slot.review_id,
+            expires_at=slot.expires_at,
+            image_sha256=image_sha256,
         )
         event_id = self._services.log.append(Event(record.record_id, body), connection)
-        connection.execute(
-            insert(reviews).values(
-                review_id=review_id,
-                record_id=record.record_id,
-                tenant=record.tenant,
-                stage=stage,
-                state="waiting",
-                categories=list(decision.categories),
-                held_event=event_id,
-                pending_sha256=pending.sha256,
-                pending_subject=pending.subject_id,
-                pending_size=pending.size,
-                held_at=now,
-                expires_at=expires_at,
-            )
+        self._store.add(
+            connection,
+            slot,
+            record_id=record.record_id,
+            tenant=record.tenant,
+            stage=stage,
+            categories=decision.categories,
+            held_event=event_id,
+            pending=pending,
         )
         return event_id
 
@@ -139,13 +95,7 @@ class ReviewQueue:
         """Items of the caller's tenant, those that wait longest first; all tenants' for the operator."""
         caller.require(Role.REVIEW)
         self.expire()
-        statement = select(reviews).order_by(reviews.c.held_at).limit(min(limit, MOST_LISTED))
-        if state is not None:
-            statement = statement.where(reviews.c.state == state)
-        if not caller.operator:
-            statement = statement.where(reviews.c.tenant == caller.tenant)
-        with unavailable(), self._services.database.engine.connect() as connection:
-            return [_review(row) for row in connection.execute(statement)]
+        return self._store.listing(tenant=None if caller.operator else caller.tenant, state=state, limit=limit)
 
     def show(self, review_id: str, caller: Caller) -> dict[str, Any]:
         """An item with everything that a reviewer needs: prompt, findings, policy, and its decision once it has one.
@@ -241,17 +191,13 @@ class ReviewQueue:
 
     def expire(self) -> list[str]:
         """Refuse every item whose time is up; returns their ids. Called whenever the queue is looked at."""
-        overdue = select(reviews).where(reviews.c.state == "waiting", reviews.c.expires_at <= func.clock_timestamp())
         ids: list[EventId] = []
-        expired: list[str] = []
         with unavailable(), self._services.database.engine.begin() as connection:
-            # What a reviewer is deciding at this moment is left to him.
-            for row in connection.execute(overdue.with_for_update(skip_locked=True)):
-                review = _review(row)
+            overdue = self._store.lock_overdue(connection)
+            for review in overdue:
                 ids += self._refuse(connection, review, "expired", None, _EXPIRED)
-                expired.append(review.review_id)
         self._include(ids)
-        return expired
+        return [review.review_id for review in overdue]
 
     def close(self) -> None:
         """Wait for what was approved and is being generated."""
@@ -331,11 +277,7 @@ class ReviewQueue:
         self, connection: Connection, review: Review, state: str, actor: VaultReference | None, reason: str
     ) -> EventId:
         """Note the decision and write its event."""
-        connection.execute(
-            update(reviews)
-            .where(reviews.c.review_id == review.review_id)
-            .values(state=state, decided_at=func.clock_timestamp())
-        )
+        self._store.conclude(connection, review, state)
         body = events.ReviewDecided(
             review=review.review_id,
             stage=review.stage,
@@ -353,42 +295,19 @@ class ReviewQueue:
     def _deciding(self, review: Review, *, also_after_approval: bool = False) -> Iterator[Connection]:
         """A transaction that holds the item's row, so that one reviewer decides and a killed one leaves no trace."""
         with unavailable(), self._services.database.engine.begin() as connection:
-            row = self._locked(connection, review)
-            if row.state == "waiting" and row.is_overdue:
-                raise ReviewConflictError("the time of this item is up; it is refused", record_id=review.record_id)
-            if row.state != "waiting" and not (also_after_approval and row.state == "approved"):
-                raise ReviewConflictError(f"this item was {row.state} already", record_id=review.record_id)
+            self._store.lock(connection, review, also_after_approval=also_after_approval)
             yield connection
-
-    @staticmethod
-    def _locked(connection: Connection, review: Review) -> Row[*tuple[Any, ...]]:
-        statement = (
-            select(reviews.c.state, (reviews.c.expires_at <= func.clock_timestamp()).label("is_overdue"))
-            .where(reviews.c.review_id == review.review_id)
-            .with_for_update(nowait=True)
-        )
-        try:
-            return connection.execute(statement).one()
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-                raise
-            raise ReviewConflictError(
-                "another reviewer is deciding on this item at this moment", record_id=review.record_id
-            ) from error
 
     # -- reading -------------------------------------------------------------------------------------------------
 
     def _own(self, review_id: str, caller: Caller) -> Review:
         """An item of the caller's tenant. What is overdue is refused before anybody sees it."""
         caller.require(Role.REVIEW)
-        if not _REVIEW_ID.fullmatch(review_id):  # also keeps out what PostgreSQL's text cannot hold
-            raise NotFoundError("no such review")
         self.expire()
-        with unavailable(), self._services.database.engine.connect() as connection:
-            row = connection.execute(select(reviews).where(reviews.c.review_id == review_id)).first()
-        if row is None or not (caller.operator or row.tenant == caller.tenant):
+        review = self._store.find(review_id)
+        if not (caller.operator or review.tenant == caller.tenant):
             raise NotFoundError("no such review")
-        return _review(row)
+        return review
 
     def _held(self, review: Review) -> StoredEvent:
         with unavailable():
@@ -453,19 +372,3 @@ def _decides(event: StoredEvent, review_id: str) -> bool:
 def _decided(event: StoredEvent) -> dict[str, Any]:
     fields = event.fields()
     return {"decision": fields["decision"], "reason": fields["reason"], "time": event.time.isoformat()}
-
-
-def _review(row: Row[*tuple[Any, ...]]) -> Review:
-    return Review(
-        review_id=row.review_id,
-        record_id=row.record_id,
-        tenant=row.tenant,
-        stage=row.stage,
-        state=row.state,
-        categories=tuple(row.categories),
-        held_event=row.held_event,
-        pending=ObjectReference(row.pending_sha256, row.pending_subject, row.pending_size, "pending"),
-        held_at=row.held_at,
-        expires_at=row.expires_at,
-        decided_at=row.decided_at,
-    )

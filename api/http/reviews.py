@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.routes import Authenticated, Services
-from api.reviews import LONGEST_REASON_CHARACTERS, MOST_LISTED
+from api.review_store import MOST_LISTED
+from api.reviews import LONGEST_REASON_CHARACTERS
 
 router = APIRouter(prefix="/reviews")
 
