@@ -192,7 +192,7 @@ def report(data: Path, *, figure: Path | None = None, listed: bool = False, alon
         figure.write_text(reliability_svg(series), encoding="utf-8")
     return "\n".join(
         [
-            *_preamble(reporting),
+            *_preamble(reporting, alone),
             *_shares(peers, reporting, blocked),
             *_aucs(peers, reporting, scores),
             *_categories(reporting, category_scores, scores[0][used], harmful[used]),
@@ -204,14 +204,15 @@ def report(data: Path, *, figure: Path | None = None, listed: bool = False, alon
     )
 
 
-def _preamble(reporting: Sequence[LabelledPrompt]) -> list[str]:
+def _preamble(reporting: Sequence[LabelledPrompt], alone: bool) -> list[str]:
     rates = ", ".join(f"{100 * rate:.1f} % ({source})" for source, rate in BLOCK_RATES.items())
     return [
         "# Finding harm in prompts",
         "",
         f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}, load average {os.getloadavg()[0]:.1f}, with "
-        f"`python -m benchmarks.prompt_safety`, on {len(reporting)} prompts of dev.jsonl that took no part in "
-        "training, in any choice, or in calibration. Intervals: 95 % bootstrap.",
+        f"`python -m benchmarks.prompt_safety{' --alone' if alone else ''}`, on {len(reporting)} prompts of dev.jsonl "
+        "that took no part in training or calibration. Nothing was chosen by them; 80 were read, to be translated, "
+        "before the last stage of training. Intervals: 95 % bootstrap.",
         "",
         f"Thresholds were set on the other half of dev, so that at most {rates} of benign rows reach one; the "
         "peers' in the same way. The word list has none. *Ours* stands for all prompt checks under the policy "
