@@ -34,14 +34,14 @@ class CredentialWorker(BoundedProcess):
     def read(
         self, image: bytes, media_type: str | None, settings: Mapping[str, Any], manifest_store: bytes | None = None
     ) -> RawStore:
-        """As `provenance.raw_store.read_raw`; a file on which the child dies or dawdles is `unreadable`."""
+        """As `provenance.raw_store.read_raw`; where the child dies or dawdles it `gave_up`."""
         header = json.dumps({"media_type": media_type, "settings": settings}).encode()
         try:
             return self._ask([header, image, manifest_store or b""], _answer)
         except TooSlowError:
-            return RawStore("unreadable", message=f"reading took longer than {self._timeout_s:g} s and was stopped")
+            return RawStore("gave_up", message=f"reading took longer than {self._timeout_s:g} s and was stopped")
         except DiedError:
-            return RawStore("unreadable", message="the credential made its reader fail")
+            return RawStore("gave_up", message="the credential made its reader fail")
 
 
 def _answer(frames: Frames) -> RawStore:

@@ -19,6 +19,7 @@ from provenance.certificate import leaf_digest
 from provenance.credential import SignedImage, sign_credential
 from provenance.disclosure import DisclosureFields
 from provenance.encode import ImageFormat, encode_image, thumbnail_jpeg
+from provenance.errors import IngredientError
 from provenance.fingerprint import Fingerprint, fingerprint
 from provenance.ingredients import Ingredient, Relationship
 from provenance.manifest import (
@@ -30,7 +31,7 @@ from provenance.manifest import (
     TrainingMining,
 )
 from provenance.metadata import MetadataReport, read_disclosure
-from provenance.raw_store import read_raw
+from provenance.raw_store import read_raw, reading_settings
 from provenance.reader import STORE_MEDIA_TYPE, RawReader, read_credential
 from provenance.report import CredentialReport
 from provenance.signing_keys import SignerSource
@@ -155,6 +156,7 @@ class Publisher:
         Raises:
             ProvenanceError: nothing may ship.
         """
+        self._require_harmless(ingredients)
         print_of_pixels = fingerprint(pixels)
         oversight: HumanOversight = "human_validated" if human_validated else "prompt_guided"
         description = ManifestDescription(
@@ -186,6 +188,15 @@ class Publisher:
             time_stamp=signed.time_stamp,
         )
         return Published(signed.data, print_of_pixels, credential, signed)
+
+    def _require_harmless(self, ingredients: Sequence[Ingredient]) -> None:
+        """The SDK will read the ingredients here: first where it can be killed. Raises `IngredientError`."""
+        for one in ingredients:
+            raw = self._read(one.data, one.media_type, reading_settings(None), None)
+            if raw.kind == "gave_up":
+                raise IngredientError(
+                    f"The picture {one.title!r} is not used: {raw.message}. Save it again without its credential."
+                )
 
     def read(
         self, data: bytes, media_type: str, *, trust: TrustList | None = None, manifest_store: bytes | None = None

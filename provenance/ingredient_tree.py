@@ -39,8 +39,9 @@ def ingredients_of(store: Mapping[str, Any], detailed: Mapping[str, Any]) -> Ing
     }
     found_now = _found_now(store)
     listed: dict[str, list[IngredientReport]] = {}
-    for label, manifest in mapping(detailed.get("manifests")).items():
-        for name, data in mapping(mapping(manifest).get("assertion_store")).items():
+    for label, manifest in sorted(mapping(detailed.get("manifests")).items()):  # the SDK gives any order
+        assertions = mapping(mapping(manifest).get("assertion_store"))
+        for name, data in sorted(assertions.items(), key=_place):
             if _INGREDIENT_LABEL.match(name) and isinstance(data, dict):
                 own = _own_manifest(data)
                 failures = [*_recorded_failures(data), *found_now.get(f"{label}/{name}", ())]
@@ -79,6 +80,11 @@ class _Tree:
             deeper = self.below(own, depth + 1, above | {label}) if own is not None else ()
             children.append(replace(ingredient, depth=depth, children=deeper))
         return tuple(children)
+
+
+def _place(assertion: tuple[str, Any]) -> tuple[int, str]:
+    """In the order of their numbers: `c2pa.ingredient`, `c2pa.ingredient__1`, ..., `c2pa.ingredient__10`."""
+    return len(assertion[0]), assertion[0]
 
 
 def _own_manifest(ingredient: Mapping[str, Any]) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from provenance.trust import TrustList, key_purposes
 
-RawKind = Literal["store", "none", "remote", "unreadable"]
+RawKind = Literal["store", "none", "remote", "unreadable", "gave_up"]
 
 SIGNERS_URI: Final = "imprimatur:signers"
 TIME_STAMPS_URI: Final = "imprimatur:time-stamps"
@@ -30,7 +30,10 @@ _contexts = threading.local()
 
 @dataclass(frozen=True)
 class RawStore:
-    """kind: `store` has the three JSON texts; `remote` has the address in `message`; `unreadable` the reason."""
+    """kind: `store` has the three JSON texts; `remote` has the address in `message`; `unreadable` the reason.
+
+    `gave_up`: reading took too much time or memory; only a bounded process says so.
+    """
 
     kind: RawKind
     summary_json: str = field(default="", repr=False)

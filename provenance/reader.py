@@ -75,7 +75,7 @@ def read_credential(
             return CredentialReport("none")
         case "remote":
             return CredentialReport("none", remote_manifest_url=_remote_url(raw.message))
-        case "unreadable":
+        case "unreadable" | "gave_up":
             return _unreadable(manifest_store or image, raw.message)
     try:
         store, detailed, crjson = _object(raw.summary_json), _object(raw.detailed_json), _object(raw.crjson)

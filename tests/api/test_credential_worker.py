@@ -120,7 +120,7 @@ def test_a_store_that_is_a_trap_is_unreadable_and_the_worker_goes_on(
 def test_what_takes_too_long_is_stopped(signed: bytes) -> None:
     slow = CredentialWorker(8 << 20, timeout_s=0.001)
     raw = slow.read(signed, "image/png", reading_settings(None))
-    assert (raw.kind, "was stopped" in raw.message) == ("unreadable", True)
+    assert (raw.kind, "was stopped" in raw.message) == ("gave_up", True)
     slow.close()
 
 
@@ -128,7 +128,7 @@ def test_what_needs_too_much_memory_is_unreadable(signed: bytes, monkeypatch: py
     small = CredentialWorker(8 << 20, timeout_s=30)
     small._memory_bytes = 1 << 20  # not even the interpreter's libraries fit
     raw = small.read(signed, "image/png", reading_settings(None))
-    assert raw == RawStore("unreadable", message="the credential made its reader fail")
+    assert raw == RawStore("gave_up", message="the credential made its reader fail")
     small.close()
 
 

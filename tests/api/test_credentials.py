@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, text, update
 
 from api.composition import Imprimatur, utc_now
+from api.errors import GenerationFailedError
 from api.generate import ImageResult
 from api.http import create_app
 from api.settings import Settings
@@ -26,6 +27,7 @@ from provenance.development_ca import development_signer
 from provenance.encode import thumbnail_jpeg
 from provenance.fingerprint import fingerprint
 from provenance.manifest import definition
+from provenance.raw_store import RawStore
 from provenance.sdk_signing import sign
 from provenance.tables import credential_manifests
 from provenance.vocabulary import ISCC_ALGORITHM, WATERMARK_ALGORITHM
@@ -102,6 +104,16 @@ def test_the_prompt_is_in_the_file_only_where_the_caller_asks_for_it(services: I
     _, open_ = released(services, 39, disclose_prompt=True, prompt=prompt)
     assert prompt.encode() not in silent
     assert prompt.encode() in open_
+
+
+def test_a_picture_whose_credential_is_a_trap_is_not_used(
+    services: Imprimatur, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.publisher, "_read", lambda *_: RawStore("gave_up", message="reading took too long"))
+    with pytest.raises(GenerationFailedError, match="without its credential"):
+        released(
+            services, 40, original=encoded(textured(56)), task="image-to-image", strength=0.5, width=512, height=512
+        )
 
 
 def test_a_visible_label_is_drawn_declared_and_survives_beside_the_mark(settings: Settings) -> None:
@@ -432,8 +444,6 @@ class TestTimeStamps:
     def test_where_a_stamp_is_required_nothing_leaves_without(
         self, settings: Settings, tsa: TimestampAuthority
     ) -> None:
-        from api.errors import GenerationFailedError
-
         with painting_service(self._settings(settings, tsa, time_stamp_required=True)) as opened:
             with tsa.failing(Fault.UNAVAILABLE), pytest.raises(GenerationFailedError, match="time-stamp authority"):
                 released(opened, 43)
