@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from sqlalchemy import select, text, update
 
 from api.composition import Imprimatur, utc_now
 from api.errors import GenerationFailedError
-from api.generate import ImageResult
+from api.generate import ImageResult, Order
 from api.http import create_app
 from api.settings import Settings
 from benchmarks.watermark_attacks import ATTACKS
+from generator.request import GenerationRequest
 from provenance.certificate import earliest_expiry
 from provenance.development_ca import development_signer
 from provenance.encode import thumbnail_jpeg
@@ -96,6 +98,24 @@ def test_an_independent_tool_reads_the_disclosure_of_the_file_that_ships(
     assert tags["XMP-dc:Identifier"] == image.record_id
     label = next(value for name, value in tags.items() if name.upper().endswith(":AIGC"))
     assert image.record_id in str(label)
+
+
+def test_erasing_a_subject_takes_the_kept_manifest_with_it(services: Imprimatur) -> None:
+    """The manifest holds a thumbnail, and the prompt where it was disclosed."""
+    who = replace(services.local_caller(), subject="local/user/forgotten")
+    order = Order(GenerationRequest(prompt="a green tree", seed=61, steps=2), who, "png")
+    image = services.generation.run(order).images[0]
+    name = manifest_id(services, image)
+    http = TestClient(create_app(services))
+    assert http.get(f"/manifests/{name}").status_code == 200
+    record = services.records.get(image.record_id)
+
+    services.erasing.erase(who.subject, ground="asked for", caller=services.local_caller())
+
+    assert http.get(f"/manifests/{name}").status_code == 404
+    recovered = services.credentials.recover(record)
+    assert recovered is not None
+    assert recovered.manifest_store is None
 
 
 def test_the_prompt_is_in_the_file_only_where_the_caller_asks_for_it(services: Imprimatur) -> None:
