@@ -14,13 +14,14 @@ from audit.reports.content import CustodyEntry
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image as Picture
 
     from audit.objects import ObjectStore
     from audit.reports.bundle import Staging
     from audit.vault import SubjectKey, Vault
 
-SIDE_PIXELS = 320
-QUALITY = 82
+SIDE_PIXELS = 256
+QUALITY = 80
 MAX_OWN_PIXELS = 100_000_000
 _SUFFIXES = (
     (b"\x89PNG", "png"),
@@ -57,10 +58,13 @@ def of_pixels(pixels: NDArray[np.uint8]) -> bytes:
     return _encoded(Image.fromarray(pixels))
 
 
-def _encoded(image: Any) -> bytes:
+def _encoded(image: Picture) -> bytes:
+    from PIL.Image import Resampling
+
     out = io.BytesIO()
-    image.thumbnail((SIDE_PIXELS, SIDE_PIXELS), reducing_gap=2.0)
-    image.save(out, "JPEG", quality=QUALITY)
+    small = image.reduce(max(1, max(image.size) // SIDE_PIXELS))
+    small.thumbnail((SIDE_PIXELS, SIDE_PIXELS), Resampling.BILINEAR)
+    small.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()
 
 
