@@ -45,19 +45,23 @@ class EmblemCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]  # both name c
 
     Coefficients are centred and divided by `scale`, which grows with the square root of each component's
     standard deviation: coarse components keep more signal at a given noise level, so pictures form from coarse
-    to fine, and errors in fine components stay faint. Nothing in `encode` and `decode` is learnt by descent;
-    `enlarge` is.
+    to fine, and errors in fine components stay faint. `spread` (styles, 2, components) is how far the latents of scenes
+    lie from those of their plan pictures, as a standard deviation, for backgrounds and for things. Nothing in `encode`
+    and `decode` is learnt by descent; `enlarge` is.
     """
 
     _supports_gradient_checkpointing = False
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, components: int = 32, upscaler_width: int = 64, upscaler_depth: int = 8) -> None:
+    def __init__(
+        self, components: int = 64, styles: int = 6, upscaler_width: int = 64, upscaler_depth: int = 8
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         values = 3 * PATCH_SIDE_PIXELS**2
         self.basis = nn.Parameter(torch.eye(values)[:components].clone(), requires_grad=False)
         self.mean = nn.Parameter(torch.zeros(components), requires_grad=False)
         self.scale = nn.Parameter(torch.ones(components), requires_grad=False)
+        self.spread = nn.Parameter(torch.ones(styles, 2, components), requires_grad=False)
         self.upscaler = SubPixelUpscaler(upscaler_width, upscaler_depth)
 
     def encode(self, pixels: Tensor) -> Tensor:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 from pathlib import Path
@@ -17,12 +18,14 @@ from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchE
 
 from generator.emblem.codec import EmblemCodec
 from generator.emblem.pipeline import EmblemPipeline
+from generator.emblem.planner import ScenePlanner
 from generator.model_folder import folder_digest
+from generator.training.appearance import load_appearance
+from generator.training.patch_basis import load_codec
 from generator.training.state import build_denoiser
-from generator.training.train import load_codec, load_prior
+from generator.training.stylist import load_stylist
 
-NOISE_SCALE = 0.5  # of the starting noise; see docs/models/emblem.md
-SAMPLING_SHIFT = 1.0  # of the noise schedule; chosen by the recogniser, see docs/models/emblem.md
+SAMPLING_SHIFT = 1.0  # of the noise schedule: evenly spaced levels
 
 
 def load_average(checkpoint: Path, components: int) -> tuple[UNet2DConditionModel, int]:
@@ -40,10 +43,18 @@ def load_average(checkpoint: Path, components: int) -> tuple[UNet2DConditionMode
 
 
 def newest_codec(output: Path) -> EmblemCodec:
-    """The run's codec: with the trained upscaler once there is one."""
-    trained = output / "codec-trained"
-    codec = load_codec(trained if trained.exists() else output / "codec")
+    """The run's codec: with the spread around plans that the denoiser was trained with, and with the trained upscaler
+    once there is one."""
+    codec = load_codec(output / "codec-spread")
+    if (output / "codec-trained").exists():
+        codec.upscaler = load_codec(output / "codec-trained").upscaler
     return codec.requires_grad_(False).eval()
+
+
+def load_planner(folder: Path) -> ScenePlanner:
+    """A stored planner, in single precision."""
+    planner: ScenePlanner = ScenePlanner.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
+    return planner.requires_grad_(False).eval()
 
 
 def export(output: Path, weights: Path, shift: float = SAMPLING_SHIFT) -> int:
@@ -52,18 +63,28 @@ def export(output: Path, weights: Path, shift: float = SAMPLING_SHIFT) -> int:
     denoiser, step = load_average(output / "checkpoint.pt", len(codec.basis))
     pipeline = EmblemPipeline(
         unet=denoiser.half(),
-        prior=load_prior(output / "prior").half(),  # type: ignore[no-untyped-call]
+        planner=load_planner(output / "planner").half(),  # type: ignore[no-untyped-call]
+        appearance=load_appearance(output / "appearance").half(),  # type: ignore[no-untyped-call]
+        stylist=load_stylist(output / "stylist").half(),  # type: ignore[no-untyped-call]
         scheduler=FlowMatchEulerDiscreteScheduler(shift=shift),
         codec=codec.half(),  # type: ignore[no-untyped-call]
         text_encoder=None,
         tokenizer=None,
-        noise_scale=NOISE_SCALE,
     )
     shutil.rmtree(weights, ignore_errors=True)
     pipeline.save_pretrained(weights, safe_serialization=True)
+    for path in weights.rglob("config.json"):
+        _forget_folder(path)
     for path in weights.rglob("*.safetensors"):
         path.chmod(0o644)  # safetensors writes for the owner alone
     return step
+
+
+def _forget_folder(path: Path) -> None:
+    """Drop from a configuration the folder that its part was loaded from, which is of this machine alone."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document.pop("_name_or_path", None)
+    path.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def update_card(card: Path, digest: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -29,6 +31,12 @@ def fit_basis(codec: EmblemCodec, pixels: Tensor) -> None:
         codec.basis.copy_(basis)
         codec.mean.copy_(coefficients.mean(0))
         codec.scale.copy_(scale)
+
+
+def load_codec(folder: Path) -> EmblemCodec:
+    """A stored codec, in single precision."""
+    codec: EmblemCodec = EmblemCodec.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
+    return codec
 
 
 def peak_signal_to_noise(reference: Tensor, estimate: Tensor) -> float:

@@ -1,250 +1,385 @@
 """Captioned scenes for training: a pure function of a seed.
 
-A scene is one object (or two, in a named relation) on a plain coloured background or in a simple setting.
-`sample_scene` draws a description; `render_scene` turns it into pixels at any size, so that the same scene
-serves the diffusion model (128) and the upscaler (512).
+A scene shows one to four of one thing, or two things in a named relation, on a plain colour or in a simple setting,
+in one of the styles. `sample_scene` draws a description; `generator.training.render` turns it into pixels.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from functools import lru_cache
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from generator.training.glyphs import render_glyph
-from generator.training.vocabulary import COLOUR_SYNONYMS, COLOURS, OBJECTS, SETTINGS, NamedObject
+from generator.training.glyphs import extent_of, glyph_index
+from generator.training.vocabulary import (
+    COLOUR_SYNONYMS,
+    COLOURS,
+    CONTAINERS,
+    RELATIONS,
+    SETTINGS,
+    STYLES,
+    TONES,
+    NamedObject,
+    objects,
+)
 
 Split = Literal["train", "held-out"]
 
-HELD_OUT_SHARE = 10  # one object-colour pair in ten never appears in a training scene
+HELD_OUT_SHARE = 10  # of object-colour pairs and of object-object pairs, one in ten never appears in a training scene
+LARGEST_COUNT = 4
+NUMBERS = ("one", "two", "three", "four")
+TONE_PHRASES = ("with {tone} skin", "with {tone} skin tone", "with a {tone} skin tone")
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where an object stands: glyph, centre and side as shares of the canvas, rotation in degrees."""
+class Entity:
+    """One thing that a scene shows: index into `vocabulary.objects`, gender and tone (people only), how many."""
 
-    glyph: str
+    index: int
+    gender: int
+    tone: int
+    count: int
+
+    @property
+    def named(self) -> NamedObject:
+        """The object."""
+        return objects()[self.index]
+
+    @property
+    def glyph(self) -> int:
+        """Row of its glyph in the glyph table."""
+        return glyph_index()[self.named.glyph(self.gender, self.tone)]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where one copy of entity `entity` stands: centre and side of its square as shares of the canvas, rotation in
+    degrees, and whether it is mirrored."""
+
+    entity: int
     x: float
     y: float
     side: float
     degrees: float
+    mirrored: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A description that renders to one picture.
-
-    `objects` are the canonical names in drawing order; `colour` (with a small `tint` added to it) or `setting`
-    names the background.
-    """
+    """A description that renders to one picture; boxes of the first entity come first. `colour` or `setting` names the
+    background."""
 
     caption: str
-    objects: tuple[str, ...]
-    placements: tuple[Placement, ...]
+    entities: tuple[Entity, ...]
+    boxes: tuple[Box, ...]
+    relation: str | None
     colour: str | None
     setting: str | None
-    tint: tuple[int, int, int]
+    style: str
     seed: int
+
+    @property
+    def background(self) -> str:
+        """Name in `vocabulary.BACKGROUNDS`."""
+        return self.colour or self.setting or ""
+
+
+def _held(key: str) -> bool:
+    return hashlib.sha256(key.encode()).digest()[0] % HELD_OUT_SHARE == 0
 
 
 def is_held_out(name: str, colour: str) -> bool:
     """Whether this pair of object and background colour is kept from training."""
-    digest = hashlib.sha256(f"{name}|{colour}".encode()).digest()
-    return digest[0] % HELD_OUT_SHARE == 0
+    return _held(f"{name}|{colour}")
 
 
-def _article(noun: str) -> str:
-    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"
+def is_held_out_pair(first: str, second: str) -> bool:
+    """Whether these two objects are kept from appearing together in training, in either order."""
+    return _held("&".join(sorted((first, second))))
 
 
-_UNCOUNTED = {"coffee", "bread", "cheese", "grapes", "cherries", "fire", "Saturn", "Earth", "planet Earth", "ice cream"}
-_UNIQUE = {"sun", "moon", "globe"}
+def article(noun: str) -> str:
+    """The noun with "a" or "an"."""
+    return f"an {noun}" if noun[0].lower() in "aeio" or noun.startswith(("um", "UF")) else f"a {noun}"
 
 
-def _phrase(noun: str, adjective: str, rng: np.random.Generator) -> str:
+def plural(noun: str) -> str:
+    """English plural, of the first noun in "... of ..." and "... with ..."."""
+    for joint in (" of ", " with ", " in ", " and "):
+        if joint in noun:
+            head, tail = noun.split(joint, 1)
+            return f"{plural(head)}{joint}{plural(tail) if joint == ' and ' else tail}"
+    irregular = {"man": "men", "woman": "women", "person": "people", "child": "children", "mouse": "mice"}
+    for single, several in irregular.items():
+        if noun == single or noun.endswith((f" {single}", f"-{single}")):
+            return noun[: -len(single)] + several
+    same = (
+        "sheep",
+        "fish",
+        "scissors",
+        "glasses",
+        "sunglasses",
+        "jeans",
+        "dice",
+        "shrimp",
+        "deer",
+        "chopsticks",
+        "maracas",
+    )
+    if noun.endswith((*same, "ies", "fries", "pants", "leaf")) or noun in ("rice", "corn", "garlic", "bread", "grapes"):
+        return f"{noun[:-1]}ves" if noun.endswith("leaf") else noun
+    if noun.endswith(("knife", "wolf")):
+        return noun.removesuffix("fe").removesuffix("f") + "ves"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return noun if noun.endswith("s") and not noun.endswith(("ss", "us")) else f"{noun}es"
+    return f"{noun}es" if noun.endswith(("tomato", "potato", "volcano", "mango")) else f"{noun}s"
+
+
+def pick(rng: np.random.Generator, words: Sequence[str]) -> str:
+    """One of the words."""
+    return words[int(rng.integers(len(words)))]
+
+
+def noun_of(entity: Entity, word: str, rng: np.random.Generator) -> tuple[str, str]:
+    """The noun and what follows it ("with dark skin") that name this entity; `word` is its name or a synonym."""
+    if not entity.named.is_person:
+        return word, ""
+    noun = word
+    if entity.gender:
+        gender = ("", "man", "woman")[entity.gender]
+        if word in ("person", "human", "adult"):
+            noun = gender
+        elif word == "child":
+            noun = ("", "boy", "girl")[entity.gender]
+        elif word == "person in a tuxedo":
+            noun = f"{gender} in a tuxedo"
+        elif word == "old person":
+            noun = f"old {gender}"
+        elif word == "royal person":
+            noun = ("", "prince", "princess")[entity.gender]
+        else:
+            noun = pick(rng, (f"{('', 'male', 'female')[entity.gender]} {word}", f"{gender} {word}"))
+    tone = TONES[entity.tone][1]
+    if not tone:
+        return noun, ""
+    if rng.random() < 0.25:
+        return f"{tone}-skinned {noun}", ""
+    return noun, " " + pick(rng, TONE_PHRASES).format(tone=tone)
+
+
+def phrase(entity: Entity, adjective: str, rng: np.random.Generator, word: str | None = None) -> str:
+    """Words for an entity: number or article, adjective, a name. Gender and tone are named unless that is left open."""
+    named = entity.named
+    if word is None:
+        synonym = bool(named.synonyms) and rng.random() < 0.35
+        word = pick(rng, named.synonyms) if synonym else named.name
+    noun, after = noun_of(entity, word, rng)
+    if entity.count > 1:
+        return f"{NUMBERS[entity.count - 1]} {adjective} {plural(noun)}{after}".replace("  ", " ")
     words = f"{adjective} {noun}".strip()
-    if noun in _UNCOUNTED and not adjective:
-        return words
-    if noun in _UNIQUE and rng.random() < 0.5:
-        return f"the {words}"
-    return _article(words)
-
-
-def _word(named: NamedObject, rng: np.random.Generator) -> str:
-    if named.synonyms and rng.random() < 0.35:
-        return str(rng.choice(named.synonyms))
-    return named.name
-
-
-def _colour_word(colour: str, rng: np.random.Generator) -> str:
-    synonyms = COLOUR_SYNONYMS.get(colour, ())
-    return str(rng.choice(synonyms)) if synonyms and rng.random() < 0.3 else colour
-
-
-def _backdrop(rng: np.random.Generator, name: str, split: Split) -> tuple[str | None, str | None, str]:
-    """Draw (colour, setting, words); held-out scenes always show a held-out pair on a named colour."""
-    if split == "train" and rng.random() < 0.25:
-        setting = str(rng.choice(list(SETTINGS)))
-        return None, setting, str(rng.choice(SETTINGS[setting].phrases))
-    allowed = [c for c in COLOURS if is_held_out(name, c) == (split == "held-out")]
-    colour = str(rng.choice(allowed or list(COLOURS)))
-    word = _colour_word(colour, rng)
-    if split == "train" and rng.random() < 0.12:
-        return colour, None, ""
-    forms = (
-        f"on {_article(word)} background",
-        f"on {word}",
-        f"in front of {_article(word)} background",
-        f"{word} background",
-    )
-    return colour, None, str(rng.choice(forms, p=(0.6, 0.1, 0.1, 0.2)))
-
-
-def _caption(subject: str, backdrop: str, rng: np.random.Generator) -> str:
-    lead = str(
-        rng.choice(
-            ("", "a picture of ", "an illustration of ", "a drawing of ", "a photo of "), p=(0.6, 0.1, 0.1, 0.1, 0.1)
-        )
-    )
-    separator = ", " if backdrop.endswith(" background") and not backdrop.startswith(("on", "in")) else " "
-    return f"{lead}{subject}{separator if backdrop else ''}{backdrop}"
-
-
-def _one_object(rng: np.random.Generator, split: Split, seed: int) -> Scene:
-    candidates = OBJECTS
-    if split == "held-out":
-        candidates = tuple(o for o in OBJECTS if any(is_held_out(o.name, c) for c in COLOURS))
-    named = candidates[int(rng.integers(len(candidates)))]
-    noun = _word(named, rng)
-    side, adjective = float(rng.uniform(0.66, 0.76)), ""
-    x, y = 0.5 + float(rng.uniform(-0.03, 0.03)), 0.5 + float(rng.uniform(-0.03, 0.03))
-    place = ""
     draw = rng.random()
-    if split == "train" and draw < 0.08:
-        side, adjective = float(rng.uniform(0.38, 0.46)), str(rng.choice(("small", "tiny", "little")))
-    elif split == "train" and draw < 0.16:
-        side, adjective = float(rng.uniform(0.86, 0.94)), str(rng.choice(("big", "large", "huge")))
-    elif split == "train" and draw < 0.24:
-        side = float(rng.uniform(0.42, 0.5))
-        place = str(rng.choice(("on the left", "on the right", "at the top", "at the bottom")))
-        x, y = {"left": (0.28, y), "right": (0.72, y), "top": (x, 0.28), "bottom": (x, 0.72)}[place.split()[-1]]
-    colour, setting, backdrop = _backdrop(rng, named.name, split)
-    subject = " ".join(filter(None, (_phrase(noun, adjective, rng), place)))
-    placement = Placement(named.glyph, x, y, side, float(rng.uniform(-4, 4)))
-    return Scene(_caption(subject, backdrop, rng), (named.name,), (placement,), colour, setting, _tint(rng), seed)
+    lead = f"the {words}" if draw < 0.04 else words if draw < 0.08 else f"one {words}" if draw < 0.1 else article(words)
+    return lead + after
 
 
-def _two_objects(rng: np.random.Generator, seed: int) -> Scene:
-    first, second = (OBJECTS[int(i)] for i in rng.choice(len(OBJECTS), 2, replace=False))
-    a, b = _phrase(_word(first, rng), "", rng), _phrase(_word(second, rng), "", rng)
-    side = float(rng.uniform(0.42, 0.48))
-    left, right = (0.27, 0.5), (0.73, 0.5)
-    top, bottom = (0.5, 0.27), (0.5, 0.73)
-    relation, here, there = (
-        (f"{a} and {b}", left, right),
-        (f"{a} next to {b}", left, right),
-        (f"{a} to the left of {b}", left, right),
-        (f"{a} to the right of {b}", right, left),
-        (f"{a} above {b}", top, bottom),
-        (f"{a} below {b}", bottom, top),
-    )[int(rng.choice(6, p=(0.3, 0.2, 0.15, 0.1, 0.15, 0.1)))]
-    colour, setting, backdrop = _backdrop(rng, first.name, "train")
-    placements = tuple(
-        Placement(o.glyph, x, y, side, float(rng.uniform(-4, 4))) for o, (x, y) in ((first, here), (second, there))
+def draw_entity(rng: np.random.Generator, count: int = 1, person: bool | None = None) -> tuple[Entity, Entity]:
+    """An entity as it is drawn, and as the caption tells it (gender and tone may be left open)."""
+    things = [i for i, o in enumerate(objects()) if not o.is_person]
+    people = [i for i, o in enumerate(objects()) if o.is_person]
+    if person is None:
+        person = bool(rng.random() < 0.16)
+    if not person:
+        entity = Entity(things[int(rng.integers(len(things)))], 0, 0, count)
+        return entity, entity
+    gender, tone = int(rng.integers(3)), int(rng.integers(6))
+    drawn = Entity(people[int(rng.integers(len(people)))], gender, tone, count)
+    told = replace(drawn, gender=0 if rng.random() < 0.3 else gender, tone=0 if rng.random() < 0.3 else tone)
+    return drawn, told
+
+
+def background_words(colour: str | None, setting: str | None, rng: np.random.Generator, form: int | None = None) -> str:
+    """Words for a background."""
+    if setting is not None:
+        return pick(rng, SETTINGS[setting].phrases)
+    assert colour is not None
+    synonyms = COLOUR_SYNONYMS.get(colour, ())
+    word = pick(rng, synonyms) if synonyms and form is None and rng.random() < 0.3 else colour
+    forms = (
+        f"on {article(word)} background",
+        f"on {word}",
+        f"in front of {article(word)} background",
+        f", {word} background",
+        f"against {article(word)} background",
+        f"in front of {article(word)} wall",
     )
-    caption = _caption(relation, backdrop, rng)
-    return Scene(caption, (first.name, second.name), placements, colour, setting, _tint(rng), seed)
+    return forms[int(rng.choice(len(forms), p=(0.5, 0.08, 0.12, 0.2, 0.06, 0.04))) if form is None else form]
 
 
-def _tint(rng: np.random.Generator) -> tuple[int, int, int]:
-    r, g, b = (int(v) for v in rng.integers(-6, 7, 3))
-    return r, g, b
+def compose(subject: str, backdrop: str, style: str, rng: np.random.Generator) -> str:
+    """A caption of its parts."""
+    text = f"{subject}{backdrop}" if backdrop.startswith(",") else f"{subject} {backdrop}".strip()
+    if style:
+        words = pick(rng, STYLES[style])
+        before = not words.startswith(("at ", "by ")) and rng.random() < 0.4
+        return f"{words} of {text}" if before else f"{text} {words}" if words[2:3] == " " else f"{text}, {words}"
+    if rng.random() < 0.25:
+        return (
+            pick(rng, ("a picture of ", "an illustration of ", "a drawing of ", "a photo of ", "an image of ")) + text
+        )
+    return text
+
+
+def _tilt(rng: np.random.Generator) -> float:
+    return float(np.clip(rng.normal(0, 7), -16, 16))
+
+
+def _box(entity: int, x: float, y: float, side: float, rng: np.random.Generator) -> Box:
+    return Box(entity, x, y, side, _tilt(rng), bool(rng.random() < 0.5))
+
+
+def place_single(rng: np.random.Generator, size: str, place: str) -> tuple[Box, ...]:
+    """One thing of a size ("", "small", "big") at a place ("", "left", "right", "top", "bottom")."""
+    low, high = {"": (0.54, 0.8), "small": (0.26, 0.36), "big": (0.86, 0.96)}[size]
+    if place:
+        low, high = (0.26, 0.36) if size == "small" else (0.38, 0.48)
+    side = float(rng.uniform(low, high))
+    room = max(0.02, min((1 - side) / 2, 0.2)) * 0.8
+    x, y = 0.5 + float(rng.uniform(-room, room)), 0.5 + float(rng.uniform(-room, room))
+    off = float(rng.uniform(0.22, 0.28))
+    x = {"left": off, "right": 1 - off}.get(place, x)
+    y = {"top": off, "bottom": 1 - off}.get(place, y)
+    return (_box(0, x, y, side, rng),)
+
+
+def place_several(rng: np.random.Generator, count: int) -> tuple[Box, ...]:
+    """Two to four of one thing: in a row, a triangle or a square, somewhat loosely."""
+    loose = 0.025
+    if count == 2:
+        if rng.random() < 0.7:
+            spots = [(0.27, 0.5), (0.73, 0.5)]
+        else:
+            spots = [(0.28, 0.29), (0.72, 0.71)] if rng.random() < 0.5 else [(0.72, 0.29), (0.28, 0.71)]
+        side = float(rng.uniform(0.36, 0.44))
+    elif count == 3:
+        shape = int(rng.integers(3))
+        spots = (
+            [(0.19, 0.5), (0.5, 0.5), (0.81, 0.5)],
+            [(0.5, 0.27), (0.26, 0.73), (0.74, 0.73)],
+            [(0.26, 0.27), (0.74, 0.27), (0.5, 0.73)],
+        )[shape]
+        side = float(rng.uniform(0.25, 0.29) if shape == 0 else rng.uniform(0.34, 0.4))
+    else:
+        spots = [(0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73)]
+        side = float(rng.uniform(0.32, 0.4))
+    return tuple(
+        _box(0, x + float(rng.uniform(-loose, loose)), y + float(rng.uniform(-loose, loose)), side, rng)
+        for x, y in spots
+    )
+
+
+def place_pair(rng: np.random.Generator, relation: str, first: Entity, second: Entity) -> tuple[Box, ...]:
+    """Boxes of two things in a relation, the first thing's first."""
+    loose = float(rng.uniform(-0.05, 0.05)), float(rng.uniform(-0.05, 0.05))
+    near, far = float(rng.uniform(0.25, 0.29)), float(rng.uniform(0.71, 0.75))
+    sides = float(rng.uniform(0.36, 0.44)), float(rng.uniform(0.36, 0.44))
+    if relation in ("next to", "and"):
+        relation = "left of" if rng.random() < 0.5 else "right of"
+        if relation == "and" and rng.random() < 0.3:
+            relation = "above" if rng.random() < 0.5 else "below"
+    if relation == "inside":
+        outer = float(rng.uniform(0.78, 0.92))
+        inner = float(rng.uniform(0.3, 0.38))
+        x, y = 0.5 + loose[0] / 2, 0.5 + loose[1] / 2
+        shift = float(rng.uniform(-0.03, 0.03)), float(rng.uniform(0.0, 0.06))
+        return _box(0, x + shift[0], y + shift[1], inner, rng), _box(1, x, y, outer, rng)
+    if relation == "on":
+        upper, lower = float(rng.uniform(0.32, 0.4)), float(rng.uniform(0.46, 0.56))
+        tall, base = upper * extent_of(first.glyph)[1], lower * extent_of(second.glyph)[1]
+        top = 0.5 + (tall + base) / 2 - base  # both together stand in the middle
+        x = 0.5 + loose[0]
+        above = Box(0, x + loose[1] / 2, top - tall / 2 + 0.015, upper, _tilt(rng) / 2, bool(rng.random() < 0.5))
+        return above, Box(1, x, top + base / 2, lower, _tilt(rng) / 3, bool(rng.random() < 0.5))
+    spots = {
+        "left of": ((near, 0.5 + loose[0]), (far, 0.5 + loose[1])),
+        "right of": ((far, 0.5 + loose[0]), (near, 0.5 + loose[1])),
+        "above": ((0.5 + loose[0], near), (0.5 + loose[1], far)),
+        "below": ((0.5 + loose[0], far), (0.5 + loose[1], near)),
+    }[relation]
+    return tuple(_box(index, x, y, sides[index], rng) for index, (x, y) in enumerate(spots))
+
+
+def _backdrop(rng: np.random.Generator, names: Sequence[str], split: Split) -> tuple[str | None, str | None, bool]:
+    """Colour or setting, and whether the caption leaves it open."""
+    if split == "train" and rng.random() < 0.22:
+        return None, pick(rng, tuple(SETTINGS)), bool(rng.random() < 0.05)
+    allowed = [c for c in COLOURS if split == "held-out" or not is_held_out(names[0], c)]
+    if split == "held-out" and len(names) == 1:
+        allowed = [c for c in COLOURS if is_held_out(names[0], c)]
+    return pick(rng, allowed or tuple(COLOURS)), None, split == "train" and bool(rng.random() < 0.14)
+
+
+def _style(rng: np.random.Generator) -> str:
+    return pick(rng, tuple(STYLES)[1:]) if rng.random() < 0.4 else ""
 
 
 def sample_scene(seed: int, split: Split = "train") -> Scene:
-    """Describe the scene of this seed. Equal seeds and splits give equal scenes, on every machine."""
-    rng = np.random.default_rng([seed, 0 if split == "train" else 1])
-    if split == "train" and rng.random() < 0.12:
-        return _two_objects(rng, seed)
-    return _one_object(rng, split, seed)
+    """Describe the scene of this seed. Equal seeds and splits give equal scenes, on every machine.
 
-
-def _vertical(top: tuple[int, int, int], bottom: tuple[int, int, int], rows: int) -> NDArray[np.float32]:
-    ramp = np.linspace(0.0, 1.0, max(rows, 1), dtype=np.float32)[:, None]
-    return np.asarray(top, np.float32) * (1 - ramp) + np.asarray(bottom, np.float32) * ramp
-
-
-def _background(scene: Scene, size: int) -> NDArray[np.float32]:
-    canvas = np.empty((size, size, 3), np.float32)
-    if scene.setting is None:
-        assert scene.colour is not None
-        base = np.asarray(COLOURS[scene.colour], np.float32) + np.asarray(scene.tint, np.float32)
-        light = np.linspace(1.06, 0.94, size, dtype=np.float32)[:, None, None]
-        canvas[:] = base * light
-        return np.clip(canvas, 0, 255) / 255.0
-    setting = SETTINGS[scene.setting]
-    rows = round(setting.horizon * size)
-    canvas[:rows] = _vertical(setting.sky_top, setting.sky_bottom, rows)[:, None]
-    shade = tuple(int(c * 0.9) for c in setting.ground)
-    if rows < size:
-        canvas[rows:] = _vertical(setting.ground, (shade[0], shade[1], shade[2]), size - rows)[:, None]
-    if setting.stars:
-        rng = np.random.default_rng([scene.seed, 2])
-        radius = 0.006 * size
-        grid = np.arange(size, dtype=np.float32) + 0.5
-        for x, y in rng.random((26, 2)) * size:
-            spot = np.clip(radius + 0.5 - np.hypot(grid[None, :] - x, grid[:, None] - y), 0, 1)
-            canvas += (np.float32(235) - canvas) * spot[..., None].astype(np.float32)
-    return np.clip(canvas, 0, 255) / 255.0
-
-
-@lru_cache(maxsize=4)
-def _shadow(size: int) -> NDArray[np.float32]:
-    """A soft ellipse, alpha in [0, 0.28], for the ground under an object whose side is `size`."""
-    y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - 0.5
-    distance = np.hypot(x / 0.42, (y - 0.47) / 0.07)
-    soft = np.clip((1.25 - distance) / 0.6, 0, 1)
-    return np.asarray(0.28 * soft * soft * (3 - 2 * soft), np.float32)
-
-
-def _place(layer: NDArray[np.float32], placement: Placement, size: int, turn: bool) -> NDArray[np.float32]:
-    import cv2
-
-    source = layer.shape[0]
-    scale = placement.side * size / source
-    radians = np.deg2rad(placement.degrees if turn else 0.0)
-    cos, sin = scale * np.cos(radians), scale * np.sin(radians)
-    centre = source / 2
-    matrix = np.array(
-        [
-            [cos, -sin, placement.x * size - cos * centre + sin * centre],
-            [sin, cos, placement.y * size - sin * centre - cos * centre],
-        ]
-    )
-    warped = cv2.warpAffine(layer, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0))
-    return np.asarray(warped, np.float32)
-
-
-def render_scene(scene: Scene, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Render to RGB uint8 (size, size, 3) and the objects' coverage, float32 (size, size) in [0, 1].
-
-    Below 512 pixels the scene is drawn at twice the size and averaged down.
+    Held-out scenes show a held-out object-colour pair, or two objects that no training scene shows together.
     """
-    inner = size if size >= 512 else 2 * size
-    canvas = _background(scene, inner)
-    coverage = np.zeros((inner, inner), np.float32)
-    for placement in scene.placements:
-        if scene.setting not in ("sky", "night"):
-            shade = _place(_shadow(inner), placement, inner, turn=False)
-            canvas *= 1 - shade[..., None]
-        glyph = _place(render_glyph(placement.glyph, inner), placement, inner, turn=True)
-        canvas = canvas * (1 - glyph[..., 3:]) + glyph[..., :3]
-        coverage = np.maximum(coverage, glyph[..., 3])
-    if inner != size:
-        canvas = canvas.reshape(size, 2, size, 2, 3).mean((1, 3))
-        coverage = coverage.reshape(size, 2, size, 2).mean((1, 3))
-    return np.rint(np.clip(canvas, 0, 1) * 255).astype(np.uint8), coverage
+    rng = np.random.default_rng([seed, 0 if split == "train" else 1])
+    kind = rng.random()
+    style = _style(rng) if split == "train" else ""
+    if kind < 0.36:
+        return _pair_scene(rng, split, style, seed)
+    count = 1 if kind < 0.82 else int(rng.integers(2, LARGEST_COUNT + 1))
+    drawn, told = draw_entity(rng, count)
+    if split == "held-out":
+        while not any(is_held_out(drawn.named.name, colour) for colour in COLOURS):
+            drawn, told = draw_entity(rng, count)
+    size = place = ""
+    if count == 1:
+        size = ("", "small", "big")[int(rng.choice(3, p=(0.76, 0.12, 0.12)))]
+        place = pick(rng, ("left", "right", "top", "bottom")) if size != "big" and rng.random() < 0.14 else ""
+        boxes = place_single(rng, size, place)
+    else:
+        boxes = place_several(rng, count)
+    adjective = {"": "", "small": pick(rng, ("small", "tiny", "little")), "big": pick(rng, ("big", "large", "huge"))}
+    subject = phrase(told, adjective[size], rng)
+    if place:
+        subject += {"left": " on the left", "right": " on the right", "top": " at the top", "bottom": " at the bottom"}[
+            place
+        ]
+    colour, setting, silent = _backdrop(rng, [drawn.named.name], split)
+    backdrop = "" if silent else background_words(colour, setting, rng)
+    return Scene(compose(subject, backdrop, style, rng), (drawn,), boxes, None, colour, setting, style, seed)
+
+
+def _pair_scene(rng: np.random.Generator, split: Split, style: str, seed: int) -> Scene:
+    relation = pick(rng, tuple(RELATIONS))
+    while True:
+        (first, told_first), (second, told_second) = draw_entity(rng), draw_entity(rng)
+        if relation == "inside":
+            inside = [i for i, o in enumerate(objects()) if o.name in CONTAINERS]
+            second = told_second = Entity(inside[int(rng.integers(len(inside)))], 0, 0, 1)
+        names = [first.named.name, second.named.name]
+        if first.index != second.index and is_held_out_pair(*names) == (split == "held-out"):
+            break
+    words = RELATIONS[relation]
+    word = words[int(rng.choice(len(words), p=[0.6, *([0.4 / (len(words) - 1)] * (len(words) - 1))]))]
+    subject = f"{phrase(told_first, '', rng)} {word} {phrase(told_second, '', rng)}"
+    boxes = place_pair(rng, relation, first, second)
+    colour, setting, silent = _backdrop(rng, names, split)
+    backdrop = "" if silent else background_words(colour, setting, rng)
+    return Scene(compose(subject, backdrop, style, rng), (first, second), boxes, relation, colour, setting, style, seed)
+
+
+def layout_angle(box: Box) -> float:
+    """The box's rotation in radians."""
+    return math.radians(box.degrees)

@@ -10,18 +10,19 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from generator.emblem.codec import EmblemCodec
+from generator.training.vocabulary import STYLES
 
 
 @dataclass(frozen=True)
 class Configuration:
     """The settings of one run."""
 
-    channels: tuple[int, ...] = (96, 160, 192)
-    batch: int = 64
+    channels: tuple[int, ...] = (96, 128, 160)
+    batch: int = 16
     learning_rate: float = 1e-3
     final_learning_rate: float = 2e-5
     warm_up_steps: int = 30
-    scenes: int = 20_000
+    scenes: int = 14_000
     seed: int = 20_261_122
     compile: bool = True
 
@@ -39,19 +40,19 @@ class State:
 
 def build_denoiser(channels: tuple[int, ...], components: int) -> UNet2DConditionModel:
     """A small conditional U-Net over 16x16 latents: cross-attention to tokens at the two coarser levels, and
-    the pooled caption added to the time embedding."""
+    the pooled caption and the style added to the time embedding."""
     denoiser: UNet2DConditionModel = UNet2DConditionModel(
         sample_size=16,
-        in_channels=2 * components,  # the noisy latents and the caption's mean
+        in_channels=2 * components,  # the noisy latents and the plan
         out_channels=components,
         block_out_channels=channels,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
         layers_per_block=1,
         cross_attention_dim=384,
-        attention_head_dim=4,
+        attention_head_dim=8,
         class_embed_type="projection",
-        projection_class_embeddings_input_dim=384,
+        projection_class_embeddings_input_dim=384 + len(STYLES),
     )
     torch.nn.init.zeros_(denoiser.conv_out.weight)  # the first estimate is the linear one
     return denoiser

@@ -1,4 +1,4 @@
-"""Train the emblem model's denoiser: flow matching around a caption's mean picture, from scratch.
+"""Train the emblem model's denoiser: flow matching around the plan picture, from scratch.
 
     python -m generator.training.train --minutes 85 --output runs/emblem
     python -m generator.training.train --minutes 60 --output runs/emblem --resume
@@ -12,23 +12,22 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch import nn
 
-from generator.emblem.codec import NATIVE_SIDE_PIXELS, EmblemCodec
-from generator.emblem.pipeline import EmblemPipeline
-from generator.emblem.prior import CaptionPrior
-from generator.training.caption_prior import fit_prior
-from generator.training.dataset import BASIS_SCENES, Pool, cached_pool, prepare_codec
-from generator.training.flow import Batch, draw_batch, flow_loss, held_out_losses
+from generator.emblem.appearance import AppearanceCodebook
+from generator.emblem.codec import EmblemCodec
+from generator.emblem.stylist import PlanStylist
+from generator.training.appearance import COMPONENTS, fit, load_appearance, start, targets
+from generator.training.dataset import BASIS_SCENES, Pool, cached_latents, load_pool, prepare_codec
+from generator.training.flow import Batch, draw_batch, flow_loss, held_out_losses, measure_spread
 from generator.training.parallel import agreed, average_gradients, is_first, own_share, run_in_processes
-from generator.training.samples import draw_sheet
+from generator.training.patch_basis import load_codec
+from generator.training.scenes import Split
 from generator.training.state import (
     Configuration,
     State,
@@ -37,12 +36,10 @@ from generator.training.state import (
     save_checkpoint,
     start_state,
 )
+from generator.training.stylist import fit_blocks, load_stylist, new_stylist, train_stylist
 from generator.training.text_encoder import load_text_encoder, packaged_folder
 
 HELD_OUT_SCENES = 192
-
-Sampler = Callable[[State], None]
-"""Called with the state at every evaluation."""
 
 
 def learning_rate(configuration: Configuration, step: int, progress: float) -> float:
@@ -52,11 +49,11 @@ def learning_rate(configuration: Configuration, step: int, progress: float) -> f
     return decayed * min(1.0, (step + 1) / configuration.warm_up_steps)
 
 
-def train_step(state: State, forward: Any, prior: CaptionPrior, batch: Batch, rate: float) -> float:
+def train_step(state: State, forward: Any, batch: Batch, rate: float) -> float:
     """One optimiser step; returns the loss."""
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    loss = flow_loss(forward, prior, own_share(batch)).mean()
+    loss = flow_loss(forward, own_share(batch)).mean()
     loss.backward()
     average_gradients(state.model.parameters())
     nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
@@ -92,24 +89,22 @@ class Schedule:
 
 def train(
     state: State,
-    prior: CaptionPrior,
-    pool: Pool,
-    held_out: Pool,
+    material: Material,
     configuration: Configuration,
     budget: Budget,
     schedule: Schedule,
     output: Path,
-    sampler: Sampler | None = None,
 ) -> None:
     """Run to the end of the budget, storing `checkpoint.pt` in `output` on the way and at the end."""
     forward: Any = torch.compile(state.model) if configuration.compile else state.model
+    spread = material.codec.spread
     stored_at = evaluated_at = state.elapsed_s
     running, since = 0.0, 0
     while budget.progress(state) < 1:
         started = time.monotonic()
         rate = learning_rate(configuration, state.step, budget.progress(state))
-        batch = draw_batch(pool, configuration.batch, configuration.seed, state.step)
-        loss = train_step(state, forward, prior, batch, rate)
+        batch = draw_batch(material.pool, spread, configuration.batch, configuration.seed, state.step)
+        loss = train_step(state, forward, batch, rate)
         state.elapsed_s = agreed(state.elapsed_s + time.monotonic() - started)
         running, since = running + loss, since + 1
         if not is_first():
@@ -122,20 +117,18 @@ def train(
             save_checkpoint(state, output / "checkpoint.pt")
             stored_at = state.elapsed_s
         if state.elapsed_s - evaluated_at > schedule.evaluate_every_minutes * 60:
-            report(state, prior, held_out, configuration.batch, sampler)
+            report(state, material, configuration.batch)
             evaluated_at = state.elapsed_s
     if is_first():
         save_checkpoint(state, output / "checkpoint.pt")
-        report(state, prior, held_out, configuration.batch, sampler)
+        report(state, material, configuration.batch)
 
 
-def report(state: State, prior: CaptionPrior, held_out: Pool, batch: int, sampler: Sampler | None) -> None:
-    """Print the held-out loss of the averaged weights per noise level, and draw a sheet of samples."""
-    losses = held_out_losses(state.average, prior, held_out, batch)
+def report(state: State, material: Material, batch: int) -> None:
+    """Print the held-out loss of the averaged weights per noise level."""
+    losses = held_out_losses(state.average, material.codec.spread, material.held_out, batch)
     listing = " ".join(f"{sigma}:{loss:.4f}" for sigma, loss in losses.items())
     print(f"held-out step {state.step} minutes {state.elapsed_s / 60:.1f} loss by sigma {listing}", flush=True)
-    if sampler is not None:
-        sampler(state)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -147,14 +140,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true", help="continue from OUTPUT/checkpoint.pt")
     parser.add_argument("--from-weights", type=Path, help="start from a pipeline folder's codec and denoiser")
     parser.add_argument("--text-encoder", type=Path, help="folder of all-MiniLM-L6-v2")
-    parser.add_argument("--prior-minutes", type=float, default=4.0, help="time for fitting the caption prior first")
+    parser.add_argument("--appearance-minutes", type=float, default=8.0, help="time for learning appearances first")
+    parser.add_argument("--stylist-minutes", type=float, default=8.0, help="time for training the stylist next")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--scenes", type=int, default=Configuration.scenes)
     parser.add_argument("--held-out-scenes", type=int, default=HELD_OUT_SCENES)
     parser.add_argument("--batch", type=int, default=Configuration.batch)
     parser.add_argument("--channels", type=int, nargs=3, default=Configuration.channels)
     parser.add_argument("--learning-rate", type=float, default=Configuration.learning_rate)
-    parser.add_argument("--no-samples", dest="samples", action="store_false", help="draw no sheets")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--processes", type=int, default=1, help="processes of one thread, instead of --threads")
     options = parser.parse_args(arguments)
@@ -169,22 +162,31 @@ def main(arguments: list[str] | None = None) -> None:
     run_in_processes(options.processes, run, options)
 
 
-def load_material(options: argparse.Namespace) -> tuple[EmblemCodec, CaptionPrior, Any, Any, Pool, Pool]:
-    """Codec, caption prior, tokenizer, text encoder, training pool and held-out pool of a run."""
+@dataclass(frozen=True)
+class Material:
+    """What a run is made from."""
+
+    codec: EmblemCodec
+    appearance: AppearanceCodebook
+    pool: Pool
+    held_out: Pool
+
+
+def load_material(options: argparse.Namespace) -> Material:
+    """Codec, appearances, training pool and held-out pool of a run; what is missing is made first."""
     codec = load_or_fit_codec(options.output / "codec", options.from_weights, min(options.scenes, BASIS_SCENES))
+    appearance = load_or_fit_appearance(options.output / "appearance", options.from_weights, options.appearance_minutes)
+    stylist = load_or_fit_stylist(options, codec, appearance)
     tokenizer, encoder = load_text_encoder(options.text_encoder or packaged_folder())
-    common = {"codec": codec, "tokenizer": tokenizer, "encoder": encoder, "workers": options.threads}
-    pool = cached_pool(
-        options.output / f"train-{options.scenes}.safetensors", count=options.scenes, split="train", **common
-    )
-    held_out = cached_pool(
-        options.output / f"held-out-{options.held_out_scenes}.safetensors",
-        count=options.held_out_scenes,
-        split="held-out",
-        **common,
-    )
-    prior = load_or_fit_prior(options.output / "prior", options.from_weights, pool, options.prior_minutes)
-    return codec, prior, tokenizer, encoder, pool, held_out
+
+    def pool(count: int, split: Split) -> Pool:
+        return load_pool(options.output, codec, appearance, stylist, tokenizer, encoder, count, split, options.threads)
+
+    material = Material(codec, appearance, pool(options.scenes, "train"), pool(options.held_out_scenes, "held-out"))
+    with torch.no_grad():
+        codec.spread.copy_(measure_spread(material.pool))
+    codec.save_pretrained(options.output / "codec-spread")
+    return material
 
 
 def run(options: argparse.Namespace) -> None:
@@ -196,58 +198,42 @@ def run(options: argparse.Namespace) -> None:
         scenes=options.scenes,
         compile=options.compile,
     )
-    codec, prior, tokenizer, encoder, pool, held_out = load_material(options)
-    state = start_state(configuration, codec, options.from_weights)
-
-    def sample(state: State) -> None:
-        pipeline = EmblemPipeline(
-            state.average,
-            prior,
-            FlowMatchEulerDiscreteScheduler(),
-            codec,
-            text_encoder=encoder,
-            tokenizer=tokenizer,
-        )
-        pipeline.set_progress_bar_config(disable=True)  # type: ignore[no-untyped-call]
-        draw_sheet(pipeline, NATIVE_SIDE_PIXELS).save(options.output / f"samples-{state.step:06}.png")
-
+    material = load_material(options)
+    state = start_state(configuration, material.codec, options.from_weights)
     if options.resume:
         load_checkpoint(state, options.output / "checkpoint.pt")
     count = sum(p.numel() for p in state.model.parameters())
     if is_first():
-        print(f"parameters {count} scenes {len(pool.latents)} step {state.step}", flush=True)
-    train(
-        state,
-        prior,
-        pool,
-        held_out,
-        configuration,
-        Budget(options.minutes, options.steps),
-        Schedule(),
-        options.output,
-        sample if options.samples else None,
-    )
+        print(f"parameters {count} scenes {len(material.pool.latents)} step {state.step}", flush=True)
+    budget = Budget(options.minutes, options.steps)
+    train(state, material, configuration, budget, Schedule(), options.output)
 
 
-def load_codec(folder: Path) -> EmblemCodec:
-    """A stored codec, in single precision."""
-    codec: EmblemCodec = EmblemCodec.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
-    return codec
-
-
-def load_prior(folder: Path) -> CaptionPrior:
-    """A stored caption prior, in single precision."""
-    prior: CaptionPrior = CaptionPrior.from_pretrained(folder, dtype=torch.float32, low_cpu_mem_usage=False)
-    return prior.requires_grad_(False).eval()
-
-
-def load_or_fit_prior(folder: Path, weights: Path | None, pool: Pool, minutes: float) -> CaptionPrior:
-    """The caption prior of this run: from shipped weights, from an earlier call, or fitted now and stored."""
+def load_or_fit_appearance(folder: Path, weights: Path | None, minutes: float) -> AppearanceCodebook:
+    """The appearances of this run: from shipped weights, from an earlier call, or fitted now and stored."""
     if weights is not None:
-        return load_prior(weights / "prior")
+        return load_appearance(weights / "appearance").requires_grad_(False)
     if not folder.exists():
-        fit_prior(pool, minutes, Configuration.seed).save_pretrained(folder)
-    return load_prior(folder)
+        pictures = targets()
+        appearance = start(pictures, COMPONENTS)
+        fit(appearance, pictures, minutes, None)
+        appearance.save_pretrained(folder)
+    return load_appearance(folder).requires_grad_(False)
+
+
+def load_or_fit_stylist(options: argparse.Namespace, codec: EmblemCodec, appearance: AppearanceCodebook) -> PlanStylist:
+    """The stylist of this run: from shipped weights, from an earlier call, or trained now and stored."""
+    if options.from_weights is not None:
+        return load_stylist(options.from_weights / "stylist")
+    folder = options.output / "stylist"
+    if not folder.exists():
+        path = options.output / f"latents-train-{options.scenes}.safetensors"
+        latents = cached_latents(path, codec, options.scenes, "train", options.threads)
+        stylist = new_stylist()
+        train_stylist(stylist, codec, appearance, latents, options.stylist_minutes, None)
+        fit_blocks(stylist, codec, appearance, latents)
+        stylist.save_pretrained(folder)
+    return load_stylist(folder)
 
 
 def load_or_fit_codec(folder: Path, weights: Path | None, scenes: int = BASIS_SCENES) -> EmblemCodec:

@@ -22,9 +22,10 @@ from torch.nn import functional
 
 from generator.emblem.codec import ENLARGEMENT, NATIVE_SIDE_PIXELS, EmblemCodec
 from generator.training.dataset import to_signed
-from generator.training.patch_basis import peak_signal_to_noise
-from generator.training.scenes import Split, render_scene, sample_scene
-from generator.training.train import load_codec, load_or_fit_codec
+from generator.training.patch_basis import load_codec, peak_signal_to_noise
+from generator.training.render import render_scene
+from generator.training.scenes import Split, sample_scene
+from generator.training.train import load_or_fit_codec
 
 CROP_PIXELS = 48  # side of a crop at the native size
 BATCH = 12
@@ -48,7 +49,7 @@ def render_pairs(codec: EmblemCodec, seeds: range, split: Split) -> Renders:
     large = np.empty((len(seeds), side, side, 3), np.uint8)
     latents = []
     for index, seed in enumerate(seeds):
-        large[index] = render_scene(sample_scene(seed, split), side)[0]
+        large[index] = render_scene(sample_scene(seed, split), side)
         latents.append(codec.encode(functional.avg_pool2d(to_signed(large[index : index + 1]), ENLARGEMENT)))
     return Renders(large, torch.cat(latents))
 
@@ -120,18 +121,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--resume", action="store_true", help="start from OUTPUT/codec-trained")
-    parser.add_argument("--from-weights", type=Path, help="start from a pipeline folder's codec")
-    parser.add_argument("--scenes", type=int, default=500)
+    parser.add_argument("--upscaler-from", type=Path, help="start from the upscaler of this codec folder")
+    parser.add_argument("--scenes", type=int, default=600)
     parser.add_argument("--held-out-scenes", type=int, default=24)
     parser.add_argument("--seed", type=int, default=20_261_122)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     finished = options.output / "codec-trained"
-    if options.resume:
-        codec = load_codec(finished)
-    else:
-        codec = load_or_fit_codec(options.output / "codec", options.from_weights)
+    codec = load_codec(finished) if options.resume else load_or_fit_codec(options.output / "codec", None)
+    if options.upscaler_from is not None:
+        codec.upscaler = load_codec(options.upscaler_from).upscaler
 
     renders = render_pairs(codec, range(options.scenes), "train")
     steps = train_upscaler(codec, renders, options.minutes, options.seed + options.resume)

@@ -1,139 +1,78 @@
-"""What the emblem model is taught to draw: objects, colours, settings, and the words for them."""
+"""What the emblem model can draw: objects, people, background colours, settings, styles, and the words for them.
+
+`vocabulary.tsv` names the objects: category, glyph, name, synonyms, and synonyms that no training caption uses
+(they measure what the sentence encoder adds). A row of the category `people` has three glyphs: of no stated gender,
+man, woman; each exists in yellow and in five skin tones. Names of glyphs are those of `noto-glyphs.json.gz`;
+many synonyms are keywords of Unicode CLDR's English annotations.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+TONES: tuple[tuple[str, str], ...] = (
+    ("", ""),
+    ("-light-skin-tone", "light"),
+    ("-medium-light-skin-tone", "medium-light"),
+    ("-medium-skin-tone", "medium"),
+    ("-medium-dark-skin-tone", "medium-dark"),
+    ("-dark-skin-tone", "dark"),
+)
+"""Suffix of the glyph's name, and the word for the tone; the first is the emoji's yellow, which no word asks for."""
+
+GENDERS: tuple[str, ...] = ("", "man", "woman")
+"""Which of a person's three glyphs: of no stated gender, man, woman."""
 
 
 @dataclass(frozen=True, slots=True)
 class NamedObject:
-    """One object: its canonical name, the glyph that depicts it, and other words for it.
+    """One thing that can be asked for: category, name, synonyms, synonyms kept from training, and its glyphs: one, or
+    for people one for each of `GENDERS` (to be followed by the suffix of one of `TONES`)."""
 
-    `glyph` is the name of an icon of the Noto emoji set (see `generator.training.glyphs`).
-    """
-
+    category: str
     name: str
-    glyph: str
-    synonyms: tuple[str, ...] = ()
+    synonyms: tuple[str, ...]
+    held_out_synonyms: tuple[str, ...]
+    glyphs: tuple[str, ...]
+
+    @property
+    def is_person(self) -> bool:
+        """Whether this is a person, with genders and skin tones."""
+        return self.category == "people"
+
+    def glyph(self, gender: int, tone: int) -> str:
+        """The glyph of this gender and tone (indices into `GENDERS` and `TONES`; ignored for things)."""
+        return f"{self.glyphs[gender]}{TONES[tone][0]}" if self.is_person else self.glyphs[0]
 
 
-OBJECTS: tuple[NamedObject, ...] = (
-    # animals
-    NamedObject("dog", "dog-face", ("puppy", "hound")),
-    NamedObject("cat", "cat-face", ("kitten", "kitty")),
-    NamedObject("mouse", "mouse-face"),
-    NamedObject("rabbit", "rabbit-face", ("bunny", "hare")),
-    NamedObject("fox", "fox"),
-    NamedObject("bear", "bear", ("brown bear",)),
-    NamedObject("panda", "panda", ("panda bear",)),
-    NamedObject("koala", "koala"),
-    NamedObject("tiger", "tiger-face"),
-    NamedObject("lion", "lion"),
-    NamedObject("cow", "cow-face"),
-    NamedObject("pig", "pig-face", ("piglet",)),
-    NamedObject("frog", "frog", ("toad",)),
-    NamedObject("monkey", "monkey-face"),
-    NamedObject("horse", "horse-face", ("pony",)),
-    NamedObject("chicken", "chicken", ("hen",)),
-    NamedObject("penguin", "penguin"),
-    NamedObject("owl", "owl"),
-    NamedObject("duck", "duck"),
-    NamedObject("elephant", "elephant"),
-    NamedObject("giraffe", "giraffe"),
-    NamedObject("zebra", "zebra"),
-    NamedObject("turtle", "turtle", ("tortoise",)),
-    NamedObject("snail", "snail"),
-    NamedObject("bee", "honeybee", ("honeybee",)),
-    NamedObject("butterfly", "butterfly"),
-    NamedObject("ladybug", "lady-beetle", ("ladybird",)),
-    NamedObject("fish", "tropical-fish", ("tropical fish",)),
-    NamedObject("whale", "spouting-whale"),
-    NamedObject("dolphin", "dolphin"),
-    NamedObject("octopus", "octopus"),
-    NamedObject("crab", "crab"),
-    # plants
-    NamedObject("tree", "deciduous-tree", ("oak tree",)),
-    NamedObject("pine tree", "evergreen-tree", ("fir tree",)),
-    NamedObject("palm tree", "palm-tree", ("palm",)),
-    NamedObject("cactus", "cactus"),
-    NamedObject("sunflower", "sunflower"),
-    NamedObject("rose", "rose", ("red rose",)),
-    NamedObject("tulip", "tulip"),
-    NamedObject("mushroom", "mushroom", ("toadstool",)),
-    # food
-    NamedObject("red apple", "red-apple", ("apple",)),
-    NamedObject("green apple", "green-apple"),
-    NamedObject("pear", "pear"),
-    NamedObject("orange", "tangerine", ("tangerine",)),
-    NamedObject("lemon", "lemon"),
-    NamedObject("banana", "banana"),
-    NamedObject("watermelon", "watermelon", ("slice of watermelon",)),
-    NamedObject("bunch of grapes", "grapes", ("grapes",)),
-    NamedObject("strawberry", "strawberry"),
-    NamedObject("pair of cherries", "cherries", ("cherries",)),
-    NamedObject("pineapple", "pineapple"),
-    NamedObject("tomato", "tomato"),
-    NamedObject("carrot", "carrot"),
-    NamedObject("corn cob", "ear-of-corn", ("ear of corn",)),
-    NamedObject("loaf of bread", "bread", ("bread",)),
-    NamedObject("slice of cheese", "cheese-wedge", ("cheese",)),
-    NamedObject("hamburger", "hamburger", ("burger",)),
-    NamedObject("pizza", "pizza", ("slice of pizza",)),
-    NamedObject("cake", "birthday-cake", ("birthday cake",)),
-    NamedObject("doughnut", "doughnut", ("donut",)),
-    NamedObject("cookie", "cookie", ("biscuit",)),
-    NamedObject("ice cream", "ice-cream", ("bowl of ice cream",)),
-    NamedObject("cup of coffee", "hot-beverage", ("coffee", "cup of tea")),
-    NamedObject("egg", "egg"),
-    # vehicles
-    NamedObject("red car", "automobile", ("car", "automobile")),
-    NamedObject("blue car", "sport-utility-vehicle"),
-    NamedObject("bus", "bus", ("school bus",)),
-    NamedObject("tractor", "tractor"),
-    NamedObject("train", "locomotive", ("steam train", "locomotive")),
-    NamedObject("bicycle", "bicycle", ("bike",)),
-    NamedObject("motorcycle", "motorcycle", ("motorbike",)),
-    NamedObject("airplane", "airplane", ("plane", "aeroplane")),
-    NamedObject("helicopter", "helicopter"),
-    NamedObject("rocket", "rocket", ("spaceship",)),
-    NamedObject("sailboat", "sailboat", ("boat", "sailing boat")),
-    # buildings, sky
-    NamedObject("house", "house", ("home", "cottage")),
-    NamedObject("castle", "castle"),
-    NamedObject("tent", "tent"),
-    NamedObject("sun", "sun"),
-    NamedObject("moon", "crescent-moon", ("crescent moon",)),
-    NamedObject("star", "star"),
-    NamedObject("cloud", "cloud"),
-    NamedObject("rainbow", "rainbow"),
-    NamedObject("snowman", "snowman"),
-    NamedObject("planet", "ringed-planet", ("Saturn", "planet with rings")),
-    NamedObject("globe", "globe-showing-europe-africa", ("planet Earth", "Earth")),
-    NamedObject("fire", "fire", ("flame",)),
-    # things
-    NamedObject("guitar", "guitar"),
-    NamedObject("violin", "violin"),
-    NamedObject("trumpet", "trumpet"),
-    NamedObject("drum", "drum"),
-    NamedObject("ball", "soccer-ball", ("football", "soccer ball")),
-    NamedObject("basketball", "basketball"),
-    NamedObject("balloon", "balloon", ("red balloon",)),
-    NamedObject("gift", "wrapped-gift", ("present", "gift box")),
-    NamedObject("teddy bear", "teddy-bear", ("teddy",)),
-    NamedObject("crown", "crown", ("golden crown",)),
-    NamedObject("hat", "top-hat", ("top hat",)),
-    NamedObject("umbrella", "umbrella"),
-    NamedObject("key", "key", ("golden key",)),
-    NamedObject("clock", "alarm-clock", ("alarm clock",)),
-    NamedObject("light bulb", "light-bulb", ("lamp",)),
-    NamedObject("book", "closed-book", ("red book",)),
-    NamedObject("camera", "camera"),
-    NamedObject("robot", "robot"),
-    NamedObject("red heart", "red-heart", ("heart",)),
-    NamedObject("blue heart", "blue-heart"),
-    NamedObject("trophy", "trophy", ("golden cup",)),
-)
-"""108 objects that a person names at once."""
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(", ") if word)
+
+
+@lru_cache(maxsize=1)
+def objects() -> tuple[NamedObject, ...]:
+    """All named objects, people last; the order is that of the planner's outputs."""
+    text = resources.files("generator.training").joinpath("vocabulary.tsv").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines()[1:]]
+    return tuple(
+        NamedObject(category, name, _words(synonyms), _words(held_out), tuple(glyphs.split("/")))
+        for category, glyphs, name, synonyms, held_out in rows
+    )
+
+
+@lru_cache(maxsize=1)
+def glyph_names() -> tuple[str, ...]:
+    """Names of all glyphs: things in the order of `objects`, then each person by gender, then tone."""
+    names: list[str] = []
+    for named in objects():
+        if named.is_person:
+            names += [named.glyph(g, t) for g in range(len(GENDERS)) for t in range(len(TONES))]
+        else:
+            names.append(named.glyphs[0])
+    return tuple(names)
+
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (214, 48, 49),
@@ -168,6 +107,7 @@ class Setting:
     ground: tuple[int, int, int]
     horizon: float
     stars: bool = False
+    clouds: bool = False
 
 
 SETTINGS: dict[str, Setting] = {
@@ -177,20 +117,64 @@ SETTINGS: dict[str, Setting] = {
         (205, 232, 252),
         (96, 178, 78),
         0.62,
+        clouds=True,
     ),
-    "beach": Setting(("on the beach", "on the sand"), (90, 180, 240), (190, 230, 250), (238, 214, 160), 0.62),
+    "beach": Setting(
+        ("on the beach", "on the sand"), (90, 180, 240), (190, 230, 250), (238, 214, 160), 0.62, clouds=True
+    ),
     "snow": Setting(("in the snow", "in a snowy landscape"), (160, 186, 214), (214, 226, 240), (250, 250, 254), 0.62),
     "sea": Setting(
         ("on the sea", "on the water", "in the ocean"), (150, 208, 248), (222, 240, 252), (38, 104, 178), 0.58
     ),
-    "night": Setting(
-        ("at night", "under the stars", "in the night sky", "in space"),
-        (12, 14, 44),
-        (40, 40, 92),
-        (26, 28, 60),
-        1.0,
-        True,
+    "space": Setting(
+        ("under the stars", "in the night sky", "in space"), (12, 14, 44), (40, 40, 92), (26, 28, 60), 1.0, stars=True
     ),
     "sunset": Setting(("at sunset", "in front of a sunset"), (94, 64, 128), (252, 156, 84), (62, 44, 70), 0.72),
-    "sky": Setting(("in the sky", "in front of a blue sky"), (70, 150, 232), (206, 232, 252), (206, 232, 252), 1.0),
+    "sky": Setting(
+        ("in the sky", "in front of a blue sky"), (70, 150, 232), (206, 232, 252), (206, 232, 252), 1.0, clouds=True
+    ),
 }
+
+BACKGROUNDS: tuple[str, ...] = (*COLOURS, *SETTINGS)
+"""All backgrounds, in the order of the planner's outputs."""
+
+STYLES: dict[str, tuple[str, ...]] = {
+    "": (),
+    "flat": ("flat design", "flat style", "flat illustration"),
+    "outline": ("outline drawing", "line art", "outline style"),
+    "pixel art": ("pixel art", "pixel style", "8-bit pixel art"),
+    "pencil": ("pencil drawing", "pencil sketch", "pencil style"),
+    "night": ("at night", "by night", "night style"),
+}
+"""Styles and the words that ask for them, in the order of the planner's outputs; the first needs no word."""
+
+RELATIONS: dict[str, tuple[str, ...]] = {
+    "and": ("and", "with", "together with"),
+    "on": ("on", "on top of", "standing on"),
+    "above": ("above", "over"),
+    "below": ("below", "under", "beneath"),
+    "left of": ("to the left of", "left of", "on the left of"),
+    "right of": ("to the right of", "right of", "on the right of"),
+    "next to": ("next to", "beside"),
+    "inside": ("inside", "in"),
+}
+"""Relations of a first thing to a second, and the words for them."""
+
+CONTAINERS: frozenset[str] = frozenset(
+    (
+        *("basket", "bucket", "bathtub", "package", "tent", "circus tent", "castle", "house", "window", "television"),
+        *(
+            "jar",
+            "mirror",
+            "cup with straw",
+            "treasure chest",
+            "suitcase",
+            "bed",
+            "door",
+            "crystal ball",
+            "shopping cart",
+        ),
+        *("nest", "framed picture", "factory", "hut", "lantern", "fire", "heart", "shield", "laptop", "UFO", "bus"),
+    )
+)
+"""Names of the objects that something can be inside of."""

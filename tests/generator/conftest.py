@@ -32,20 +32,26 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 
+    from generator.emblem.appearance import AppearanceCodebook
     from generator.emblem.codec import EmblemCodec
     from generator.emblem.pipeline import EmblemPipeline
-    from generator.emblem.prior import CaptionPrior
+    from generator.emblem.planner import ScenePlanner
+    from generator.emblem.stylist import PlanStylist
     from generator.training.state import build_denoiser
 
     folder = tmp_path_factory.mktemp("tiny-emblem")
     torch.manual_seed(0)
     denoiser = build_denoiser((32, 32, 32), components=32)
     torch.nn.init.normal_(denoiser.conv_out.weight, std=0.02)
+    planner = ScenePlanner(width=32, layers=1, layout_width=32)
+    torch.nn.init.uniform_(planner.backdrops)
     pipeline = EmblemPipeline(
         unet=denoiser,
-        prior=CaptionPrior(hidden=16, rank=8),
+        planner=planner,
+        appearance=AppearanceCodebook(components=2, width=8, blocks=1),
+        stylist=PlanStylist(width=8, depth=2),
         scheduler=FlowMatchEulerDiscreteScheduler(),
-        codec=EmblemCodec(upscaler_width=8, upscaler_depth=2),
+        codec=EmblemCodec(components=32, upscaler_width=8, upscaler_depth=2),
         text_encoder=None,
         tokenizer=None,
     )

@@ -86,5 +86,5 @@ def test_the_shipped_weights_are_small_safetensors_in_half_precision(shipped_car
     weights = sorted(folder.rglob("*.safetensors"))
 
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 35_000_000
-    assert [path.parent.name for path in weights] == ["codec", "prior", "unet"]
+    assert [path.parent.name for path in weights] == ["appearance", "codec", "planner", "stylist", "unet"]
     assert {tensor.dtype for path in weights for tensor in load_file(path).values()} == {torch.float16}
