@@ -250,7 +250,6 @@ class Imprimatur:
             signing.signing_keys(settings, self.clock, self._certificate_changed),
             self.trust,
             settings.provider,
-            payload=lambda record: self.marking.payload(record),
             read=self.credential_reader.read,
             training_mining=signing.training_mining(settings),
             label=signing.visible_label(settings),

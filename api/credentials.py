@@ -95,7 +95,7 @@ class Credentials:
             media_type=f"image/{image_format}",
             stored=StoredManifests(kept.subject_id, kept.sha256, kept.size, shown.sha256, shown.size),
             fingerprint=published.fingerprint.iscc,
-            watermark=f"{self._marking().payload(record):016x}",
+            watermark=published.mark,
             stamp_state=published.signed.time_stamp,
             stamp_problem=published.signed.time_stamp_problem,
         )

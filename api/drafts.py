@@ -40,7 +40,7 @@ class ReleaseFacts:
     findings: tuple[records.Finding, ...]
     model: records.Model
     sampling: records.Sampling
-    watermark: records.Watermark
+    watermark: records.Watermark | None
     nearest_reference: records.NearestReference | None
     prompt: records.VaultReference
     actor: records.VaultReference

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from api.marking import ReadBack
     from api.publishing import Published
 
+
 def finding_document(finding: Finding) -> dict[str, Any]:
     """A finding as JSON for callers: its record, with score and threshold as numbers."""
     document: dict[str, Any] = dict(finding.to_record())
@@ -130,7 +131,7 @@ def release_facts(
     origin: str,
     decision: Decision,
     findings: Sequence[Finding],
-    read_back: ReadBack,
+    read_back: ReadBack | None,
     prompt: records.VaultReference,
     actor: records.VaultReference,
     tenant: str,
@@ -161,7 +162,8 @@ def release_facts(
             dtype=image.dtype,
             **_changes(request),
         ),
-        watermark=records.Watermark(
+        watermark=read_back
+        and records.Watermark(
             payload=read_back.payload,
             algorithm=read_back.algorithm,
             read_back=True,

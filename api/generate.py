@@ -491,7 +491,8 @@ class GenerationFlow:
         run.observe(Step.ENCODED)
 
         pixels = decode(encoded, services.decode_limits).pixels
-        findings = tuple(run_checks(run.checks.image, pixels))
+        read_back = services.marking.read_back(pixels, record)
+        findings = (*run_checks(run.checks.image, pixels), services.marking.finding(read_back))
         decision = run.policy.decide(Stage.IMAGE, findings, prompt_findings)
         run.observe(Step.EXAMINED)
 
@@ -510,7 +511,7 @@ class GenerationFlow:
             facts=entries.release_facts(
                 request=run.request, image=image, inputs=run.described_inputs,
                 origin=origin(run.ingredients), decision=decision, findings=everything,
-                read_back=services.marking.read_back(pixels, record), prompt=run.prompt, actor=run.actor,
+                read_back=read_back, prompt=run.prompt, actor=run.actor,
                 tenant=run.order.caller.tenant, card=services.card(image.model),
             ),
         )  # fmt: skip
@@ -537,7 +538,7 @@ class GenerationFlow:
             record,
             card,
             pixels,
-            mark=facts.watermark.payload,
+            mark=facts.watermark and facts.watermark.payload,
             task=facts.task,
             ingredients=draft.ingredients,
             prompt=draft.disclosed_prompt,

@@ -15,20 +15,17 @@ from api.errors import InvalidInputError, NotFoundError
 from api.records import Record, RecordStore
 from audit import keyfiles
 from audit.events import Event, KeyRotated
-from provenance.errors import PayloadError, WatermarkError
+from provenance.errors import PayloadError, PictureTooSmallError
 from provenance.fingerprint import Agreement, Fingerprint, compare, fingerprint
 from provenance.region import Region, find_region, shares_a_part
 from provenance.watermark.mark import GRID_SIDE, Detection, Watermark, WatermarkKey
 from provenance.watermark.payload import KEY_ID_BITS, RecordMark
+from safety.findings import UNMARKED_CATEGORY, Finding, Outcome
 
 MARK_KEYS = 1 << KEY_ID_BITS
 _SHAPE_TOLERANCE = 0.02  # of the sides' ratio
 # Public on purpose: a laboratory mark says only that somebody used this program outside the flow.
 _LABORATORY_SECRET = b"imprimatur laboratory watermark key, public"
-
-
-class MarkUnreadableError(WatermarkError):
-    """The mark could not be read back from the pixels that would ship."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,23 +138,30 @@ class Marking:
         return RecordMark(record.short_id, self._key_number).pack()
 
     def embed(self, pixels: NDArray[np.uint8], record: Record) -> NDArray[np.uint8]:
-        """The pixels with the record's mark; same shape and type."""
-        return self.service.embed(pixels, self.payload(record))
+        """The pixels with the record's mark, same shape and type; as they are where their shape cannot be marked."""
+        try:
+            return self.service.embed(pixels, self.payload(record))
+        except PictureTooSmallError:
+            return pixels
 
-    def read_back(self, pixels: NDArray[np.uint8], record: Record) -> ReadBack:
-        """Read the mark from the pixels that would ship.
-
-        Raises:
-            MarkUnreadableError: it is not there, or leads elsewhere.
-        """
+    def read_back(self, pixels: NDArray[np.uint8], record: Record) -> ReadBack | None:
+        """The mark as read from the pixels that would ship; None where it is not there, or leads elsewhere."""
         detection = self.service.detect(pixels)
         expected = self.payload(record)
-        if not detection.detected or detection.payload != expected:
-            raise MarkUnreadableError(
-                "the watermark could not be read back from the final image; a picture with so little structure,"
-                " or so small, cannot be marked"
-            )
+        if detection.payload != expected or detection.key_name != "service":
+            return None
         return ReadBack(f"{expected:016x}", self.service.algorithm, detection.confidence)
+
+    def finding(self, read_back: ReadBack | None) -> Finding:
+        """What the policy is told: `unmarked` blocks where no mark could be read back."""
+        return Finding(
+            check="watermark.read_back",
+            version=self.service.algorithm,
+            category=UNMARKED_CATEGORY,
+            score=0.0 if read_back else 1.0,
+            threshold=1.0,
+            outcome=Outcome.PASS if read_back else Outcome.BLOCK,
+        )
 
     def find(self, pixels: NDArray[np.uint8]) -> FoundMark | None:
         """The mark in a picture, if there is one; the service's keys come before the laboratory's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -49,10 +49,11 @@ SYSTEM = "Imprimatur"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The signed file, the fingerprint of its pixels, and what the event says of its credential."""
+    """The signed file, its pixels' fingerprint and mark (hexadecimal), and what the event says of its credential."""
 
     data: bytes = field(repr=False)
     fingerprint: Fingerprint
+    mark: str | None
     credential: audit_records.Credential
     signed: SignedImage = field(repr=False)
 
@@ -62,7 +63,6 @@ class Publisher:
 
     Args:
         keys: gives the signer in use.
-        payload: the watermark's 64 bits for a record.
         read: runs the SDK over foreign files; the service gives one that does so in a bounded process.
         training_mining: what the credential allows others to do with the picture.
         label: the visible label that every picture gets; None for none.
@@ -75,7 +75,6 @@ class Publisher:
         trust: TrustStore,
         provider: str,
         *,
-        payload: Callable[[Record], int],
         read: RawReader = read_raw,
         training_mining: TrainingMining = NO_TRAINING,
         label: VisibleLabel | None = None,
@@ -86,7 +85,6 @@ class Publisher:
         self._provider = provider
         self._training_mining = training_mining
         self._label = label
-        self._payload = payload
         self._read = read
         self._authority = authority
         self._version = version("imprimatur")
@@ -139,7 +137,7 @@ class Publisher:
         card: ModelCard,
         pixels: NDArray[np.uint8],
         *,
-        mark: str,
+        mark: str | None,
         task: str = "text-to-image",
         ingredients: Sequence[Ingredient] = (),
         human_validated: bool = False,
@@ -148,7 +146,7 @@ class Publisher:
         """Sign the encoded image and validate the result.
 
         Args:
-            mark: payload of the watermark in the pixels, in hexadecimal.
+            mark: payload of the watermark in the pixels, in hexadecimal; None where they carry none.
             ingredients: the pictures that were used, made by `ingredient`.
             human_validated: a person has approved this very picture.
             prompt: only where the caller wants it in the credential, for everybody to read.
@@ -159,6 +157,9 @@ class Publisher:
         self._require_harmless(ingredients)
         print_of_pixels = fingerprint(pixels)
         oversight: HumanOversight = "human_validated" if human_validated else "prompt_guided"
+        bindings = [SoftBinding(ISCC_ALGORITHM, print_of_pixels.iscc)]
+        if mark is not None:
+            bindings.insert(0, SoftBinding(WATERMARK_ALGORITHM, mark, is_watermark=True))
         description = ManifestDescription(
             title=f"Generated image {record.record_id}",
             unique_id=record.record_id,
@@ -169,10 +170,7 @@ class Publisher:
             created_at=record.created_at,
             task=task,
             ingredients=tuple(ingredients),
-            soft_bindings=(
-                SoftBinding(WATERMARK_ALGORITHM, mark, is_watermark=True),
-                SoftBinding(ISCC_ALGORITHM, print_of_pixels.iscc),
-            ),
+            soft_bindings=tuple(bindings),
             thumbnail_jpeg=thumbnail_jpeg(pixels),
             training_mining=self._training_mining,
             visible_label=self._label.text if self._label else None,
@@ -187,7 +185,7 @@ class Publisher:
             signer=leaf_digest(signer.certificate_chain_pem),
             time_stamp=signed.time_stamp,
         )
-        return Published(signed.data, print_of_pixels, credential, signed)
+        return Published(signed.data, print_of_pixels, mark, credential, signed)
 
     def _require_harmless(self, ingredients: Sequence[Ingredient]) -> None:
         """The SDK will read the ingredients here: first where it can be killed. Raises `IngredientError`."""

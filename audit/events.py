@@ -179,7 +179,9 @@ class Released(Body):
     policy: Annotated[Policy, Private("Policy that decided.")]
     model: Annotated[Model, Private("Model that made the pixels.")]
     sampling: Annotated[Sampling, Private("How it was run; enough to run it again.")]
-    watermark: Annotated[Watermark, Private("Mark and its read-back from the pixels that ship.")]
+    watermark: Annotated[
+        Watermark | None, Private("Mark and its read-back from the pixels that ship; none where they carry no mark.")
+    ]
     task: Annotated[str | None, Private("`text-to-image`, `image-to-image`, ...")] = None
     inputs: Annotated[tuple[Input, ...], Private("Pictures that it was made from.")] = ()
     nearest_reference: Annotated[NearestReference | None, Private("Nearest listed work.")] = None

@@ -40,7 +40,7 @@ class StoredManifests:
 @dataclass(frozen=True)
 class ManifestEntry:
     """One released image's manifest. manifest_id: the label of the manifest in the released file. fingerprint: its
-    ISCC Image-Code. watermark: payload, 16 hexadecimal digits.
+    ISCC Image-Code. watermark: payload, 16 hexadecimal digits; None without.
     """
 
     manifest_id: str
@@ -48,7 +48,7 @@ class ManifestEntry:
     media_type: str
     stored: StoredManifests
     fingerprint: str
-    watermark: str
+    watermark: str | None
     stamp_state: str = "none"
     stamp_problem: str | None = None
 
@@ -93,11 +93,12 @@ class ManifestRepository:
                 added_at=now,
             )
         )
-        connection.execute(
-            upsert(credential_bindings)
-            .values(alg=WATERMARK_ALGORITHM, value=entry.watermark, manifest_id=entry.manifest_id)
-            .on_conflict_do_nothing()
-        )
+        if entry.watermark is not None:
+            connection.execute(
+                upsert(credential_bindings)
+                .values(alg=WATERMARK_ALGORITHM, value=entry.watermark, manifest_id=entry.manifest_id)
+                .on_conflict_do_nothing()
+            )
 
     def get(self, manifest_id: str) -> tuple[str, StoredManifests] | None:
         """The record of a manifest, and where its store lies; None where there is no such manifest."""

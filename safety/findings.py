@@ -19,6 +19,9 @@ DECIMAL_DIGITS = 6
 CHECK_ERROR_CATEGORY = "check_error"
 """Category of the finding that stands for a check which failed to run."""
 
+UNMARKED_CATEGORY = "unmarked"
+"""Category of the finding that whoever marks images adds where no watermark can be read back from the final pixels."""
+
 
 class Outcome(StrEnum):
     """What a check concludes; what follows from it is for the policy to say."""

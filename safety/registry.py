@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from safety.checks import CheckDeclaration, ImageCheck, PromptCheck, Stage
 from safety.core import LANGUAGE, PERSON
 from safety.errors import CheckConfigurationError, PolicyError, UnknownCheckError
-from safety.findings import CHECK_ERROR_CATEGORY
+from safety.findings import CHECK_ERROR_CATEGORY, UNMARKED_CATEGORY
 from safety.policy import OwnThresholds, Policy
 from safety.policy_rules import Action, Depictable
 from safety.taxonomy import CATEGORY_BY_NAME, LEARNT_CATEGORIES
@@ -152,8 +152,7 @@ class CheckRegistry:
     def _require_known_categories(self, policy: Policy) -> None:
         for stage in Stage:
             known = {CHECK_ERROR_CATEGORY}
-            if stage is Stage.PROMPT:
-                known |= set(CATEGORY_BY_NAME)
+            known |= set(CATEGORY_BY_NAME) if stage is Stage.PROMPT else {UNMARKED_CATEGORY}
             for declaration in self.declarations():
                 if declaration.stage is stage:
                     known |= set(declaration.categories)

@@ -9,6 +9,7 @@ import resource
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from audit import receipt as receipts
 from generator.engine import Draw, draws
 from generator.image import GeneratedImage
 from generator.request import ResolvedRequest
-from safety.policy import DecisionOutcome
+from safety.policy import DecisionOutcome, Policy
 
 
 def _kinds(services: Imprimatur, record_id: str) -> list[str]:
@@ -59,9 +60,7 @@ class FixedEngine:
         """The chosen pixels, whatever is asked."""
         return self.draw(draws(request), progress)
 
-    def draw(
-        self, batch: Sequence[Draw], progress: Callable[[int, int], None] | None = None
-    ) -> list[GeneratedImage]:
+    def draw(self, batch: Sequence[Draw], progress: Callable[[int, int], None] | None = None) -> list[GeneratedImage]:
         """The chosen pixels, whatever is asked."""
         height, width = self._pixels.shape[:2]
         return [
@@ -186,6 +185,36 @@ class TestRefusal:
         assert result.outcome is DecisionOutcome.REFUSE
         assert result.images[0].data is None
         assert _kinds(services, result.record_id) == ["received", "refused"]
+
+    def test_what_carries_no_mark_is_refused(
+        self, services: Imprimatur, order: Order, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(services.marking, "embed", lambda pixels, _record: pixels)
+        result = services.generation.run(order)
+        assert result.outcome is DecisionOutcome.REFUSE
+        assert result.images[0].decision["categories"] == ["unmarked"]
+        assert result.images[0].data is None
+
+    def test_a_policy_may_let_it_go_with_the_credential_only(
+        self, services: Imprimatur, order: Order, caller: Caller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lenient = Policy.from_yaml(
+            files("safety")
+            .joinpath("policies", "default.yaml")
+            .read_text("utf-8")
+            .replace("unmarked:    {action: refuse}", "unmarked: {action: annotate}")
+        )
+        monkeypatch.setattr(services.policies, "of", lambda _tenant: lenient)
+        monkeypatch.setattr(services.marking, "embed", lambda pixels, _record: pixels)
+        image = services.generation.run(order).images[0]
+        assert image.outcome is DecisionOutcome.RELEASE
+        assert image.data is not None
+        fields = services.results.record(image.record_id, caller)["events"][-1]["fields"]
+        assert fields["watermark"] is None
+        assert {f["category"] for f in fields["findings"] if f["outcome"] == "block"} == {"unmarked"}
+        credential = services.publisher.read(image.data, "image/png")
+        assert credential.state == "valid"
+        assert [binding.alg for binding in credential.soft_bindings] == ["io.iscc.v0"]
 
     def test_a_copy_of_a_listed_work_is_refused_with_the_work_in_the_record(
         self,
