@@ -18,6 +18,9 @@ CANONICAL_LENGTH_MAX = 16_384
 
 _ROUNDS_MAX = 64
 _LEET = str.maketrans("013456789@$!|€", "oieasgtbgasiie")
+_KNOWN_WORD_LENGTH_MIN = 4
+"""From this length on a token that is a word when its signs are read as letters is that word: "g@m3"."""
+
 _LEET_AT_START = frozenset("034578@$€")
 _COUNTED = re.compile(
     r"st|[nr]d|th|mm|cm|km|ft|in|px|fps|[gmt]b|[kmg]?hz|am|pm|pcs?|mp|bits?|girls?|boys?|m[ae]n|wom[ae]n|people|"
@@ -158,6 +161,9 @@ _LEET_INSIDE = re.compile(r"[A-Za-z][013456789@$!|€]+(?=[A-Za-z])")
 _LEET_TOKEN = re.compile(r"[A-Za-z0-9@$!|€]+")
 
 
+_DOMAIN = re.compile(r"\.[A-Za-z]")
+
+
 def _leet(text: str) -> tuple[str, int]:
     count = 0
 
@@ -165,7 +171,7 @@ def _leet(text: str) -> tuple[str, int]:
         nonlocal count
         token = match.group()
         core = token.rstrip("!|")
-        if "@" in core and text[match.end() : match.end() + 1] == ".":  # an address
+        if "@" in core and _DOMAIN.match(text, match.end()):  # an address
             return token
         plain = _without_leet(core)
         count += plain != core
@@ -180,6 +186,10 @@ def _without_leet(token: str) -> str:
     plain = token.translate(_LEET)
     if letters < 2 or letters == len(token) or not plain.isalpha():
         return token
+    if len(token) >= _KNOWN_WORD_LENGTH_MIN:
+        for known in (plain, token.replace("1", "l").translate(_LEET)):
+            if known.lower() in known_words().costs:
+                return known
     inside = _LEET_INSIDE.search(token)
     rest = token[1:]
     at_start = token[0] in _LEET_AT_START and rest.isalpha() and len(rest) > 1 and not _COUNTED.fullmatch(rest)

@@ -32,6 +32,9 @@ DECLARATION = CheckDeclaration(
 
 PROMPTS_PER_BATCH = 128
 
+DISGUISED_SHARE_MAX = 0.3
+"""Share of words that the canonicaliser changed, beyond which a prompt is mostly disguise."""
+
 
 @dataclass(frozen=True, slots=True)
 class PromptScore:
@@ -144,11 +147,16 @@ class PromptClassifier:
 def _readings(prompt: str, canonical: CanonicalText) -> list[tuple[str, str]]:
     """The prompt as it stands, without disguises, read as boldly as it can be, and glossed; each text once.
 
-    None of a prompt that has nothing to read.
+    None of a prompt that has nothing to read. A prompt that is mostly disguise is noise to the network as it
+    stands, and not read so; the rules read it all the same.
     """
     if not canonical.text:
         return []
-    readings = {visible(prompt): "raw"}
+    raw = visible(prompt)
+    words = raw.casefold().split()
+    plain = set(canonical.text.casefold().split())
+    disguised = sum(word not in plain for word in words)
+    readings = {raw: "raw"} if disguised <= DISGUISED_SHARE_MAX * len(words) else {}
     readings.setdefault(canonical.text, "canonical")
     readings.setdefault(boldest_reading(canonical.text), "boldest")
     language = detect_language(canonical.text)
