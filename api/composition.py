@@ -521,9 +521,8 @@ class Imprimatur:
 
     def fsck(self) -> FsckReport:
         """Rebuild the ledger from the events and compare everything with everything."""
-        from audit.fsck import fsck
-
         from api.checkpointing import stamp_trust
+        from audit.fsck import fsck
 
         stamps = stamp_trust(self) if self.settings.time_stamp_anchors else None
         with unavailable():

@@ -162,8 +162,9 @@ def release_facts(
             dtype=image.dtype,
             **_changes(request),
         ),
-        watermark=read_back
-        and records.Watermark(
+        watermark=None
+        if read_back is None
+        else records.Watermark(
             payload=read_back.payload,
             algorithm=read_back.algorithm,
             read_back=True,

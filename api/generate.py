@@ -538,7 +538,7 @@ class GenerationFlow:
             record,
             card,
             pixels,
-            mark=facts.watermark and facts.watermark.payload,
+            mark=None if facts.watermark is None else facts.watermark.payload,
             task=facts.task,
             ingredients=draft.ingredients,
             prompt=draft.disclosed_prompt,

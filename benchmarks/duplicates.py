@@ -94,11 +94,12 @@ def _load(folder: Path, pattern: str = "*") -> list[Image.Image]:
 
 def _flat_scenes(count: int) -> tuple[list[Image.Image], list[set[str]]]:
     """Emoji objects on one colour, as the embedded model draws them, and which objects they show."""
-    from generator.training.scenes import render_scene, sample_scene
+    from generator.training.render import render_scene
+    from generator.training.scenes import sample_scene
 
     scenes = [sample_scene(seed) for seed in range(count)]
-    images = [Image.fromarray(render_scene(scene, 128)[0]).resize((512, 512)) for scene in scenes]
-    return images, [{placement.glyph for placement in scene.placements} for scene in scenes]
+    images = [Image.fromarray(render_scene(scene, 128)).resize((512, 512)) for scene in scenes]
+    return images, [{entity.glyph for entity in scene.entities} for scene in scenes]
 
 
 def _distances(queries: Sequence[Bits], references: Sequence[Bits]) -> NDArray[np.int64]:

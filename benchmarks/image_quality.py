@@ -42,10 +42,11 @@ def _pictures(folder: Path) -> Iterator[Pixels]:
 
 
 def _scenes() -> Iterator[Pixels]:
-    from generator.training.scenes import render_scene, sample_scene
+    from generator.training.render import render_scene
+    from generator.training.scenes import sample_scene
 
     for seed in range(200):
-        yield np.asarray(Image.fromarray(render_scene(sample_scene(seed), 128)[0]).resize((512, 512)))
+        yield np.asarray(Image.fromarray(render_scene(sample_scene(seed), 128)).resize((512, 512)))
 
 
 def _noise(seed: int, cell: int, low: int = 0, high: int = 256) -> Pixels:

@@ -11,7 +11,8 @@ CODE = np.random.default_rng(0).integers(0, 2, convolution.coded_length(MESSAGE_
 
 def spectrum_of(tile: KeyedTile, pattern: np.ndarray) -> np.ndarray:
     vertical, horizontal = tile.frequencies.T
-    return np.fft.fft2(pattern)[vertical % TILE, horizontal % TILE]
+    values: np.ndarray = np.fft.fft2(pattern)[vertical % TILE, horizontal % TILE]
+    return values
 
 
 def test_the_lattice_holds_one_of_each_conjugate_pair() -> None:
