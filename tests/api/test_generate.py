@@ -252,7 +252,7 @@ class TestInvalidRequests:
             ({"guidance": float("nan")}, "guidance"),
             ({"count": 11}, "count"),
             ({"seed": -1}, "seed"),
-            ({"task": "upscale"}, "task"),
+            ({"task": "style-transfer"}, "task"),
         ],
     )
     def test_are_rejected_by_name_and_logged_without_an_attempt(

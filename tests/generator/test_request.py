@@ -60,7 +60,7 @@ def test_a_seed_is_drawn_when_none_is_given(shipped_card: ModelCard) -> None:
         ("seed", {"seed": -1}),
         ("seed", {"seed": 2**32}),
         ("seed", {"seed": 2**32 - 1, "count": 2}),
-        ("task", {"task": "upscale"}),
+        ("task", {"task": "style-transfer"}),
         ("task", {"task": "sculpture"}),
         ("model", {"model": "another"}),
         ("strength", {"strength": 0.5}),
