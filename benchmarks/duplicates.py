@@ -92,7 +92,7 @@ def _load(folder: Path, pattern: str = "*") -> list[Image.Image]:
     return [Image.open(path).convert("RGB") for path in sorted(folder.glob(pattern))]
 
 
-def _flat_scenes(count: int) -> tuple[list[Image.Image], list[set[str]]]:
+def _flat_scenes(count: int) -> tuple[list[Image.Image], list[set[int]]]:
     """Emoji objects on one colour, as the embedded model draws them, and which objects they show."""
     from generator.training.render import render_scene
     from generator.training.scenes import sample_scene
