@@ -77,7 +77,7 @@ def detect_language(text: str) -> Language:
 @cache
 def _identifier() -> Any:
     """py3langid's model (Lui and Baldwin 2012, "langid.py"), for `TOLD_LANGUAGES`."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     identifier.set_languages(list(TOLD_LANGUAGES))
