@@ -24,11 +24,12 @@ from generator.emblem.base import (
     to_output,
 )
 from generator.emblem.codec import ENLARGEMENT, NATIVE_SIDE_PIXELS, PATCH_SIDE_PIXELS
-from generator.emblem.pictures import fill, mask_box, native, repeated, resized, seam, to_pixels
+from generator.emblem.pictures import fill, mask_box, native, repeated, resized, salient_box, seam, to_pixels
 from generator.emblem.plan import Plan, backdrop, into_boxes
 
 CERTAIN = 0.5  # a background that the prompt makes at least so likely replaces the image's own
 VARIATION_STRENGTH = 0.6
+TAKES_OVER = (0.4, 0.6)  # strengths between which the prompt's plan takes the image's place
 TILE_PIXELS = 128
 TILE_OVERLAP_PIXELS = 16
 
@@ -55,7 +56,8 @@ class EmblemImg2ImgPipeline(EmblemBase):
     ) -> EmblemPipelineOutput | tuple[Any]:
         """Images that start from `image` (PIL, array or tensor, of any size).
 
-        Diffusion starts at noise level `strength`: 0 gives the image as the codec rebuilds it, 1 ignores it. Results
+        Diffusion starts at noise level `strength`: 0 gives the image as the codec rebuilds it, 1 ignores it. What the
+        prompt names is planned to where the image shows something, and takes its place at a middle strength. Results
         have the image's size, or `height` x `width`. Raises ValueError for values out of range.
         """
         check_options(num_inference_steps, output_type, strength)
@@ -65,12 +67,15 @@ class EmblemImg2ImgPipeline(EmblemBase):
         given = _at_size(repeated(to_pixels(image), len(prompts)), height, width)
         start, square = native(given.to(self.device))
         plan, guided = self._read(prompts, negatives, sources, guidance_scale)
+        if strength < 1:
+            plan = into_boxes(plan, salient_box((start + 1) / 2))
         picture, _ = self._styled(plan, guided, backdrop(self.planner, plan, NATIVE_SIDE_PIXELS))
         grounds = self._grounds(picture, guided)
         clean = self.codec.encode(start)
         noise = self._noise(sources)
         if strength > 0:
             steps = max(1, round(num_inference_steps * strength))
+            clean = clean + _taken(strength) * (grounds.plan - clean)
             clean = self._denoise(clean, grounds, noise, guided, strength, steps, callback_on_step_end)
         if output_type == "latent":
             return EmblemPipelineOutput(clean) if return_dict else (clean,)
@@ -237,6 +242,13 @@ def _size(pixels: Tensor) -> str:
 
 def _at_size(pixels: Tensor, height: int | None, width: int | None) -> Tensor:
     return resized(pixels, height or pixels.shape[-2], width or pixels.shape[-1])
+
+
+def _taken(strength: float) -> float:
+    """How much of the plan the picture begins with: nothing at a low strength, all at a high one. In between two things
+    would be seen through each other, so the way from one to the other is short."""
+    share = min(max((strength - TAKES_OVER[0]) / (TAKES_OVER[1] - TAKES_OVER[0]), 0.0), 1.0)
+    return share * share * (3 - 2 * share)
 
 
 def _moved(pixels: Tensor, amounts: Tensor) -> Tensor:

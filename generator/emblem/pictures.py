@@ -15,6 +15,7 @@ from generator.emblem.codec import NATIVE_SIDE_PIXELS
 
 SEAM_PIXELS = 6.0
 FILL_LEVELS = 7
+SPREAD_TO_SIDE = 2.6  # of an evenly filled square: the side over the root mean square distance from its centre
 
 
 def to_pixels(images: Any, channels: int = 3) -> Tensor:
@@ -106,6 +107,23 @@ def fill(pixels: Tensor, mask: Tensor) -> Tensor:
         coarse = functional.interpolate(filled, values.shape[-2:], mode="bilinear", align_corners=False)
         filled = values + (1 - share) * coarse
     return filled
+
+
+def salient_box(pixels: Tensor) -> Tensor:
+    """Centre x, y and side (N, 3), as shares of the canvas, of what stands out in pictures (N, 3, S, S) from a smooth
+    continuation of their borders: mean and spread of where the difference lies."""
+    side = pixels.shape[-1]
+    inner = torch.zeros_like(pixels[:, :1])
+    edge = side // 16
+    inner[..., edge:-edge, edge:-edge] = 1
+    differs = (pixels - fill(pixels, inner)).square().sum(1).flatten(1)
+    weights = differs / differs.sum(1, keepdim=True).clamp(min=1e-6)
+    axis = (torch.arange(side, device=pixels.device) + 0.5) / side
+    x, y = axis.repeat(side), axis.repeat_interleave(side)
+    centre = torch.stack([(weights * x).sum(1), (weights * y).sum(1)], 1).clamp(0.2, 0.8)
+    away = (x - centre[:, :1]).square() + (y - centre[:, 1:]).square()
+    wide = (SPREAD_TO_SIDE * (weights * away).sum(1).sqrt()).clamp(0.3, 0.9)
+    return torch.cat([centre, wide[:, None]], 1)
 
 
 def seam(mask: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ def test_variations_differ_from_each_other_and_more_so_at_a_higher_strength(vary
         )
         return float(np.abs(first - second).mean())
 
-    assert 0.005 < apart(0.2) < apart(0.8)
+    assert 0.001 < apart(0.2) < apart(0.8)
 
 
 def test_several_variations_come_from_one_call(vary: Any, image: Image.Image) -> None:
