@@ -74,9 +74,9 @@ class Sequencer:
         enqueued, direct = (rows, ()) if self._is_shared else ((), rows)
         with database_errors("record events"), self._engine.connect() as connection:
             driver = _driver(connection)
+            if enqueued:
+                writing.enqueue(driver, enqueued)
             with driver.pipeline():
-                if enqueued:
-                    writing.enqueue(driver, enqueued)
                 situation = writing.take(
                     driver,
                     lock_key=LOCK_KEY,
@@ -135,7 +135,7 @@ class Sequencer:
             writing.insert_events(driver, rows)
         writing.insert_leaves(driver, batch, self._clock())
         writing.insert_tiles(driver, filled)
-        driver.commit()
+        writing.commit(driver)
         return batch
 
 

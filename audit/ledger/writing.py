@@ -123,8 +123,18 @@ _TILE = "INSERT INTO ledger_tiles (level, index, root, hashes) VALUES (%s, %s, %
 
 def enqueue(driver: Driver, rows: Sequence[EventRow]) -> None:
     """Stores events in the queue, and commits."""
-    driver.execute(_ENQUEUE, _arrays(rows))
-    driver.commit()
+    with driver.pipeline():
+        driver.execute(_ENQUEUE, _arrays(rows))
+        commit(driver)
+
+
+def commit(driver: Driver) -> None:
+    """Commits at the end of a pipeline, whose exit waits for the outcome and raises what went wrong.
+
+    Not by `driver.commit()`: inside of a pipeline that waits for the answer before all that was queued is sent, which
+    for more than the socket's buffer is for ever (psycopg 3.3).
+    """
+    driver.execute("COMMIT")
 
 
 def take(

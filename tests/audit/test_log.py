@@ -87,6 +87,16 @@ def test_more_events_than_one_batch_holds_are_included(log: AuditLog, monkeypatc
     assert log.include(ids[0]).index == 0
 
 
+def test_more_events_than_a_socket_takes_at_once_are_recorded(
+    log: AuditLog, service: Engine, ledger_key: LedgerKey, clock: Callable[[], datetime]
+) -> None:
+    large = [Event(None, Failed(stage="s", error="E", message="m" * 60_000)) for _ in range(100)]
+    assert len(log.record_all(large)) == 100
+    AuditLog(service, ledger_key, clock).record(failed())  # as another process: from now on the log is shared
+    log.record(failed())
+    assert log.record_all(large)[-1][1].index == 201
+
+
 def test_events_that_are_appended_together_are_all_there_or_none(log: AuditLog) -> None:
     ids = log.append_all([failed(number) for number in range(3)])
     assert [log.include(event_id).index for event_id in ids] == [0, 1, 2]
