@@ -105,8 +105,9 @@ def describe(logits: Scores, prompts: Sequence[LabelledPrompt]) -> str:
         f"{auc(harm[sources == 'overt-unsafe'], harm[sources == 'overt-benign']):.3f}",
     ]
     for source in sorted(set(sources)):
-        rows = i2p if source == "i2p" else sources == source
-        lines.append(f"{source:15s} n={rows.sum():4d}  above one threshold {(harm[rows] > threshold).mean():.3f}")
+        found = harm[i2p if source == "i2p" else sources == source]
+        share = f"{(found > threshold).mean():.3f}" if len(found) else "unknown"
+        lines.append(f"{source:15s} n={len(found):4d}  above one threshold {share}")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ from safety import ReferenceIndexError
 from safety.duplicates.hashes import PerceptualHash, distance_bits, perceptual_hash
 from safety.duplicates.index import NewReference, ReferenceIndex
 from safety.duplicates.matches import SearchMethod
-from safety.tables import reference_works
+from safety.tables import reference_thumbnails, reference_works
 
 Pixels = NDArray[np.uint8]
 
@@ -24,6 +24,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 def empty(index: ReferenceIndex, engine: Engine) -> Iterator[None]:
     yield
     with engine.begin() as connection:
+        connection.execute(delete(reference_thumbnails))
         connection.execute(delete(reference_works))
 
 

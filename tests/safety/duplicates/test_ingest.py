@@ -14,7 +14,7 @@ from safety import ReferenceIndexError
 from safety.duplicates.index import ReferenceIndex
 from safety.duplicates.ingest import ingest_folder
 from safety.duplicates.matches import MATCH_DISTANCE_BITS, confidence
-from safety.tables import reference_works
+from safety.tables import reference_thumbnails, reference_works
 from tests.safety.conftest import flat_scene
 
 
@@ -27,6 +27,7 @@ def decode(content: bytes) -> NDArray[np.uint8]:
 def empty(index: ReferenceIndex, engine: Engine) -> Iterator[None]:
     yield
     with engine.begin() as connection:
+        connection.execute(delete(reference_thumbnails))
         connection.execute(delete(reference_works))
 
 
