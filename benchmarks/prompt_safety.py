@@ -211,8 +211,9 @@ def _preamble(reporting: Sequence[LabelledPrompt], alone: bool) -> list[str]:
         "",
         f"Measured {datetime.now(UTC):%Y-%m-%d} on {machine()}, load average {os.getloadavg()[0]:.1f}, with "
         f"`python -m benchmarks.prompt_safety{' --alone' if alone else ''}`, on {len(reporting)} prompts of dev.jsonl "
-        "that took no part in training or calibration. Nothing was chosen by them; 80 were read, to be translated, "
-        "before the last stage of training. Intervals: 95 % bootstrap.",
+        "that took no part in training or calibration. 80 were read, to be translated, before the last stage of "
+        "training, and an earlier report on them led to one change (which digits and signs are read as letters). "
+        "Intervals: 95 % bootstrap.",
         "",
         f"Thresholds were set on the other half of dev, so that at most {rates} of benign rows reach one; the "
         "peers' in the same way. The word list has none. *Ours* stands for all prompt checks under the policy "
