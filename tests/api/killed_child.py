@@ -6,9 +6,13 @@ step; each child is killed, and its record stays as it was at that moment.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
+
+import numpy as np
+from PIL import Image
 
 from api.composition import Imprimatur
 from api.generate import Order, Step
@@ -22,8 +26,18 @@ def _run_until(last: Step) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     services = Imprimatur(Settings())
-    request = GenerationRequest(prompt="a yellow star on a black background", seed=3, steps=1)
-    services.generation.run(Order(request, services.local_caller(), "png"), observe=kill)
+    request = GenerationRequest(
+        prompt="a yellow star on a black background", task="image-to-image", strength=0.9, seed=3, steps=1
+    )  # the one kind of request that takes every step
+    order = Order(request, services.local_caller(), "png", image=_picture())
+    services.generation.run(order, observe=kill)
+
+
+def _picture() -> bytes:
+    noise = np.random.default_rng(1).integers(40, 216, (16, 16, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).resize((256, 256), Image.Resampling.BICUBIC).save(out, "PNG")
+    return out.getvalue()
 
 
 def main() -> int:
